@@ -1,0 +1,70 @@
+"""What travels through a gateway: a Call goes in, an Answer or a StreamAnswer comes out, Handlers stand in a row."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway_async.config import RouteType, TimeoutsConfig
+
+Headers = tuple[tuple[str, str], ...]
+"""Response headers that tell the caller how its answer came about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls."""
+
+    address: str | None = None
+    """Its network address; None in-process."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request to one route."""
+
+    route: str
+    kind: RouteType
+    data: dict[str, Any]
+    """The request as the caller sent it, validated; what was not sent is not in it."""
+
+    stream: bool
+    caller: Caller = field(default_factory=Caller)
+    timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
+    deadline: float | None = None
+    """When the answer must be whole, on the clock of `time.monotonic`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer in the route type's standard shape."""
+
+    body: bytes
+    """JSON."""
+
+    headers: Headers = ()
+
+
+class StreamAnswer(Protocol):
+    """A streamed answer: an async iterator with an owner, who must call `aclose`.
+
+    Each item is a batch of one or more chunks that came together, each the JSON of one chunk. A failure after the
+    first batch is raised out of the iteration, as a `GatewayError`.
+    """
+
+    headers: Headers
+
+    def __aiter__(self) -> "StreamAnswer":
+        """Itself."""
+        ...
+
+    async def __anext__(self) -> Sequence[bytes]:
+        """The next batch."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop, and let go of what the stream holds. May be called twice."""
+        ...
+
+
+Handler = Callable[[Call], Awaitable[Answer | StreamAnswer]]
+"""Answers calls. A policy is a handler around another."""

@@ -1,0 +1,321 @@
+"""The asynchronous client of a gateway."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from gateway_async.address import get_gateway_uri, resolve_route_url
+from gateway_async.config import GatewayConfig, LimitsConfig, Route
+from gateway_async.errors import BadRequest, ConfigError, GatewayError, RouteNotFound
+from gateway_async.paging import PagedList
+from gateway_async.schemas import (
+    ChatChunk,
+    ChatRequest,
+    ChatResponse,
+    CompletionChunk,
+    CompletionRequest,
+    CompletionResponse,
+    EmbeddingRequest,
+    EmbeddingResponse,
+)
+from gateway_async.streaming import AsyncStream
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gateway_async.transport import Transport
+
+
+class AsyncGatewayClient:
+    """Client for a gateway, over one pool of connections; an async context manager.
+
+    Works against this project's server, mlflow's own, and Databricks. May be pickled: the address and the settings
+    travel, connections do not.
+
+    Args:
+        gateway_uri: The gateway's address, `http://localhost:5000`, `databricks` or `databricks://profile`. Else the
+            one given to `set_gateway_uri()`, else `MLFLOW_GATEWAY_URI` of the environment.
+        api_key: Sent as a bearer token. Else `GATEWAY_API_KEY` of the environment, if it is set.
+        timeout: Seconds that a call may take, retries included. For a stream: until its first chunk, and from one
+            chunk to the next.
+        max_retries: How often a call is made again after 429, 500, 502, 503 or a refused connection. Waits as long
+            as `Retry-After` asks, else longer from time to time. A timeout is not retried.
+        http_client: An httpx client of your own, for proxies, certificates or a shared pool; you close it.
+
+    Raises:
+        GatewayError: No address is given and none is set; the message says how to set one.
+    """
+
+    def __init__(
+        self,
+        gateway_uri: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = 300.0,
+        max_retries: int = 3,
+        http_client: "httpx.AsyncClient | None" = None,
+    ) -> None:
+        from gateway_async.transport import Http  # httpx is a third of the time that importing this module would take
+
+        self._gateway_uri = gateway_uri or get_gateway_uri()
+        self._settings: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "max_retries": max_retries}
+        self._local: GatewayConfig | None = None
+        self._transport: Transport = Http(self._gateway_uri, client=http_client, **self._settings)
+        self._borrowed = http_client is not None
+
+    @classmethod
+    def local(cls, config: GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None) -> Self:
+        """A client whose gateway runs in this process: the same calls, no server, no network between.
+
+        Needs the extra `local`.
+
+        Args:
+            config: What the gateway serves: a configuration, a mapping in the form of the file, or the file's path.
+                Without one, the `offline` provider and a route for each provider whose key is in the environment.
+
+        Raises:
+            ConfigError: The configuration is wrong, or the extra is not installed.
+        """
+        try:
+            from gateway_async.config_file import load_config
+            from gateway_async.local import Local
+        except ImportError as absent:
+            raise ConfigError(
+                f"a gateway in this process needs {absent.name}: pip install 'ai-gateway-sdk[local]'"
+            ) from absent
+        client = cls.__new__(cls)
+        client._gateway_uri, client._settings, client._borrowed = "local", {}, False
+        client._local = load_config(Path(config) if isinstance(config, str | os.PathLike) else config)
+        client._transport = Local(client._local)
+        return client
+
+    @property
+    def gateway_uri(self) -> str:
+        """The address of the gateway."""
+        return self._gateway_uri
+
+    async def health(self) -> dict[str, Any]:
+        """`{"status": "OK"}` from a gateway that is up.
+
+        Raises:
+            GatewayError: It is not, or can't be reached.
+        """
+        return await self._transport.health()
+
+    async def get_route(self, name: str) -> Route:
+        """A route: its name, type, model, and the absolute address to call it at.
+
+        Args:
+            name: The route's name.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+        """
+        return self._route(await self._transport.route(name))
+
+    async def search_routes(self, page_token: str | None = None) -> PagedList[Route]:
+        """A page of the gateway's routes.
+
+        Args:
+            page_token: The `token` of the page before; absent for the first page.
+
+        Returns:
+            A list whose `token` asks for the next page, and is None on the last.
+        """
+        page = await self._transport.routes(page_token)
+        return PagedList([self._route(route) for route in page.get("routes", ())], page.get("next_page_token"))
+
+    async def create_route(
+        self, name: str, route_type: str | None = None, model: dict[str, Any] | None = None
+    ) -> Route:
+        """A new route, served from now on.
+
+        Args:
+            name: The route's name.
+            route_type: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
+            model: `name`, `provider`, and the provider's settings under `config` or, as the documented example has
+                it, under `<provider>_config`.
+
+        Raises:
+            GatewayError: The gateway does not create routes; mlflow's own does so on Databricks only.
+        """
+        route = {"name": name, "route_type": route_type, "model": model}
+        try:
+            return self._route(await self._transport.create_route(route))
+        except GatewayError as refused:
+            raise _only_on_databricks(refused, "create_route", "creation", (404, 405, 501)) from refused
+
+    async def delete_route(self, name: str) -> None:
+        """Delete a route.
+
+        Args:
+            name: The route's name.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+            GatewayError: The gateway does not delete routes; mlflow's own does so on Databricks only.
+        """
+        try:
+            await self._transport.delete_route(name)
+        except GatewayError as refused:
+            raise _only_on_databricks(refused, "delete_route", "deletion", (405, 501)) from refused
+
+    async def query(self, route: str, data: dict[str, Any]) -> dict[str, Any]:
+        """The route's answer to one request, in the standard shape of its type.
+
+        Args:
+            route: The route's name.
+            data: For chat `{"messages": [{"role": "user", "content": "…"}]}`, for completions `{"prompt": "…"}`, for
+                embeddings `{"text": ["…"]}` or `{"input": ["…"]}`; and any parameter that the provider takes, such
+                as `temperature` or `max_tokens`.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+            InvalidRequest: A field of the request is wrong.
+            RateLimited: Too many calls; `retry_after` says how long to wait.
+            RequestTimeout: No answer came within the client's timeout.
+        """
+        return await self._transport.query(route, data)
+
+    def stream(self, route: str, data: dict[str, Any]) -> AsyncStream[dict[str, Any]]:
+        """The route's answer as it comes, chunk by chunk, in the standard shape of its type.
+
+        Args:
+            route: The name of a route for chat or completions.
+            data: As for `query`.
+
+        Returns:
+            The chunks; see `AsyncStream` for who closes it.
+        """
+        return AsyncStream(lambda: self._transport.stream(route, data), _as_it_is)
+
+    async def chat(self, route: str, request: ChatRequest | Mapping[str, Any]) -> ChatResponse:
+        """The answer of a chat route, typed.
+
+        Args:
+            route: The route's name.
+            request: The conversation; what is not set in it is not sent.
+
+        Raises:
+            GatewayError: As for `query`.
+        """
+        return ChatResponse.model_validate(await self._transport.query(route, _payload(request)))
+
+    async def completions(self, route: str, request: CompletionRequest | Mapping[str, Any]) -> CompletionResponse:
+        """The answer of a completions route, typed.
+
+        Args:
+            route: The route's name.
+            request: The text to continue; what is not set in it is not sent.
+
+        Raises:
+            GatewayError: As for `query`.
+        """
+        return CompletionResponse.model_validate(await self._transport.query(route, _payload(request)))
+
+    async def embeddings(self, route: str, request: EmbeddingRequest | Mapping[str, Any]) -> EmbeddingResponse:
+        """The answer of an embeddings route, typed.
+
+        Args:
+            route: The route's name.
+            request: The texts; what is not set in it is not sent.
+
+        Raises:
+            GatewayError: As for `query`.
+        """
+        return EmbeddingResponse.model_validate(await self._transport.query(route, _payload(request)))
+
+    def stream_chat(self, route: str, request: ChatRequest | Mapping[str, Any]) -> AsyncStream[ChatChunk]:
+        """The answer of a chat route as it comes, typed.
+
+        Args:
+            route: The route's name.
+            request: The conversation; what is not set in it is not sent.
+        """
+        return AsyncStream(lambda: self._transport.stream(route, _payload(request)), ChatChunk.model_validate)
+
+    def stream_completions(
+        self, route: str, request: CompletionRequest | Mapping[str, Any]
+    ) -> AsyncStream[CompletionChunk]:
+        """The answer of a completions route as it comes, typed.
+
+        Args:
+            route: The route's name.
+            request: The text to continue; what is not set in it is not sent.
+        """
+        return AsyncStream(lambda: self._transport.stream(route, _payload(request)), CompletionChunk.model_validate)
+
+    async def set_limits(self, route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
+        """The limits of a route, after these have replaced those it had.
+
+        Args:
+            route: The route's name.
+            limits: Each `{"calls": 50, "renewal_period": "minute", "key": "user"}`; `key` is `user` for a limit per
+                caller, `route` or absent for one that all callers share.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+            GatewayError: The gateway does not set limits; mlflow's own does so on Databricks only.
+        """
+        return LimitsConfig.model_validate(await self._transport.set_limits({"route": route, "limits": limits}))
+
+    async def get_limits(self, route: str) -> LimitsConfig:
+        """The limits of a route.
+
+        Args:
+            route: The route's name.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+            GatewayError: The gateway does not tell limits; mlflow's own does so on Databricks only.
+        """
+        if not route:
+            raise BadRequest("get_limits needs the name of a route")
+        return LimitsConfig.model_validate(await self._transport.limits(route))
+
+    async def aclose(self) -> None:
+        """Close the connections, except those of an `http_client` of your own."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._borrowed:
+            raise TypeError("a client with an http_client of your own can't be pickled: its connections stay here")
+        return _rebuild, (type(self), self._gateway_uri, self._settings, self._local)
+
+    def _route(self, route: dict[str, Any]) -> Route:
+        url = resolve_route_url(self._gateway_uri, route["route_url"])
+        return Route.model_validate({**route, "route_url": url})
+
+
+def _rebuild(
+    cls: type[AsyncGatewayClient], uri: str, settings: dict[str, Any], local: GatewayConfig | None
+) -> AsyncGatewayClient:
+    return cls(uri, **settings) if local is None else cls.local(local)
+
+
+def _payload(request: Any) -> Any:
+    return request if isinstance(request, Mapping) else request.model_dump(mode="json", exclude_unset=True)
+
+
+def _as_it_is(chunk: dict[str, Any]) -> dict[str, Any]:
+    return chunk
+
+
+def _only_on_databricks(refused: GatewayError, call: str, noun: str, absent: tuple[int, ...]) -> GatewayError:
+    """The documented error, where the server has no such call; else the error as it is."""
+    if refused.status not in absent or isinstance(refused, RouteNotFound):
+        return refused
+    return BadRequest(
+        f"The {call} API is only available when running within Databricks, or against a gateway that offers it. "
+        f"Here, route {noun} is an edit of the gateway's configuration file, which a running gateway takes up."
+    )

@@ -1,0 +1,353 @@
+"""The configuration of a gateway, and what a client is told of it: routes, models, limits.
+
+Names, fields and defaults are those of the documented `mlflow.gateway.config`. Reading a file, and saying which
+line of it is wrong, is `config_file`'s.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from gateway_async.base_models import ConfigModel, LimitModel, ResponseModel
+from gateway_async.provider_config import (
+    PROVIDER_CONFIGS,
+    WITHOUT_CONFIG,
+    AI21LabsConfig,
+    AmazonBedrockConfig,
+    AnthropicConfig,
+    AWSBaseConfig,
+    AWSIdAndKey,
+    AWSRole,
+    CohereConfig,
+    DatabricksConfig,
+    GeminiConfig,
+    HuggingFaceTextGenerationInferenceConfig,
+    MistralConfig,
+    MlflowModelServingConfig,
+    MosaicMLConfig,
+    OfflineConfig,
+    OpenAIAPIType,
+    OpenAIConfig,
+    PaLMConfig,
+    Provider,
+    TogetherAIConfig,
+)
+
+__all__ = [
+    "AI21LabsConfig",
+    "AWSBaseConfig",
+    "AWSIdAndKey",
+    "AWSRole",
+    "AliasedConfigModel",
+    "AmazonBedrockConfig",
+    "AnthropicConfig",
+    "CohereConfig",
+    "DatabricksConfig",
+    "GatewayConfig",
+    "GeminiConfig",
+    "HuggingFaceTextGenerationInferenceConfig",
+    "Limit",
+    "LimitsConfig",
+    "MistralConfig",
+    "MlflowModelServingConfig",
+    "Model",
+    "ModelInfo",
+    "MosaicMLConfig",
+    "OfflineConfig",
+    "OpenAIAPIType",
+    "OpenAIConfig",
+    "PaLMConfig",
+    "Provider",
+    "Route",
+    "RouteConfig",
+    "RouteModelInfo",
+    "RouteType",
+    "ServerConfig",
+    "TimeoutsConfig",
+    "TogetherAIConfig",
+]
+
+ROUTE_BASE = "/gateway/"
+QUERY_SUFFIX = "/invocations"
+"""A route is called at `/gateway/{name}/invocations`."""
+
+
+class RouteType(str, Enum):
+    """What a route answers."""
+
+    LLM_V1_COMPLETIONS = "llm/v1/completions"
+    LLM_V1_CHAT = "llm/v1/chat"
+    LLM_V1_EMBEDDINGS = "llm/v1/embeddings"
+
+
+class ModelInfo(ResponseModel):
+    """A model of one of the documented providers."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str | None = None
+    provider: Provider
+
+
+class Model(ConfigModel):
+    """The model behind a route: whose it is, its name there, and the provider's settings."""
+
+    name: str | None = None
+    provider: str | Provider
+    config: SerializeAsAny[ConfigModel] | None = None
+
+    @field_validator("provider", mode="before")
+    @classmethod
+    def validate_provider(cls, value: Any) -> Any:
+        """The provider: a `Provider` where it is a documented one, else its name.
+
+        Raises:
+            ValueError: There is no such provider.
+        """
+        name = value.value if isinstance(value, Provider) else str(value)
+        if name not in PROVIDER_CONFIGS:
+            name = name.lower().replace("_", "-")
+        if name not in PROVIDER_CONFIGS:
+            raise ValueError(f"the provider {value!r} is not supported; there are {', '.join(sorted(PROVIDER_CONFIGS))}")
+        return Provider(name) if name in Provider.values() else name
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def validate_config(cls, info: Any, values: ValidationInfo) -> Any:
+        """The provider's settings, as the model that belongs to it."""
+        provider = values.data.get("provider")
+        if provider is None:
+            raise ValueError("config needs a provider beside it")
+        return PROVIDER_CONFIGS[_name(provider)].model_validate(info) if isinstance(info, Mapping) else info
+
+
+class AliasedConfigModel(ConfigModel):
+    """Configuration whose fields may be written by their older names."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class Limit(LimitModel):
+    """How many calls may pass through a route in each period."""
+
+    calls: int
+    """Calls that may pass in each period; 0 closes the route."""
+
+    key: str | None = None
+    """`user` counts each caller apart; `route`, or nothing, counts all of them together."""
+
+    renewal_period: str
+    """Length of the period in the notation of the `limits` package: `minute`, `5 minutes`, `hour`."""
+
+
+class LimitsConfig(ConfigModel):
+    """The limits of a route."""
+
+    limits: list[Limit] | None = []
+
+
+class TimeoutsConfig(ConfigModel):
+    """How long a call of a route may take, in seconds."""
+
+    connect: PositiveFloat = 5.0
+    """To reach the provider."""
+
+    first_byte: PositiveFloat = 300.0
+    """From the request to the first byte of the answer."""
+
+    idle: PositiveFloat = 60.0
+    """Between two pieces of a streamed answer."""
+
+    total: PositiveFloat = 300.0
+    """In all, for an answer that is not streamed."""
+
+
+class RouteConfig(AliasedConfigModel):
+    """A route as it is configured."""
+
+    name: str
+    route_type: RouteType = Field(alias="endpoint_type")
+    model: Model
+    limit: Limit | None = None
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+
+    @field_validator("name")
+    @classmethod
+    def validate_endpoint_name(cls, route_name: str) -> str:
+        r"""The name, once it can stand in an address: `[\w\-\.]+`."""
+        if not re.fullmatch(r"[\w\-\.]+", route_name) or set(route_name) == {"."}:
+            raise ValueError(f"{route_name!r} is no name for a route; use letters, digits, '-', '_' and '.'")
+        return route_name
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def validate_model(cls, model: Any) -> Any:
+        """The model, once a provider that needs settings has them."""
+        if isinstance(model, Mapping) and (provider := model.get("provider")) and model.get("config") is None:
+            name = str(provider.value if isinstance(provider, Provider) else provider)
+            if name in PROVIDER_CONFIGS and name not in WITHOUT_CONFIG:
+                needed = ", ".join(k for k, f in PROVIDER_CONFIGS[name].model_fields.items() if f.is_required())
+                raise ValueError(f"the provider {name!r} needs a config: with {needed}")
+        return model
+
+    @classmethod
+    def validate_route_type_and_model_name(cls, values: "RouteConfig") -> "RouteConfig":
+        """The route, once its model can serve its type.
+
+        Raises:
+            ValueError: It can't.
+        """
+        provider, model = _name(values.model.provider), values.model.name or ""
+        if provider == "mosaicml" and values.route_type is RouteType.LLM_V1_CHAT and not model.lower().startswith("llama2"):
+            raise ValueError(f"mosaicml serves chat with models whose name starts with 'llama2', not {model!r}")
+        if provider == "ai21labs" and not (model in {"j2-ultra", "j2-mid", "j2-light"} or model.startswith("jamba")):
+            raise ValueError(f"ai21labs serves 'j2-ultra', 'j2-mid', 'j2-light' and the 'jamba' models, not {model!r}")
+        return values
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check what needs two fields at once."""
+        self.validate_route_type_and_model_name(self)
+
+    @field_validator("route_type", mode="before")
+    @classmethod
+    def validate_route_type(cls, value: Any) -> Any:
+        """The type, once it is one of the three."""
+        if value not in {kind.value for kind in RouteType}:
+            kinds = ", ".join(repr(kind.value) for kind in RouteType)
+            raise ValueError(f"the route type {value!r} is not supported; it is one of {kinds}")
+        return value
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def validate_limit(cls, value: Any) -> Any:
+        """The limit, once its period can be understood."""
+        if value:
+            check_limit(Limit.model_validate(value))
+        return value
+
+    def to_route(self) -> "Route":
+        """What a client is told of this route."""
+        return Route(
+            name=self.name,
+            route_type=self.route_type.value,
+            model=RouteModelInfo(name=self.model.name, provider=_name(self.model.provider)),
+            route_url=f"{ROUTE_BASE}{self.name}{QUERY_SUFFIX}",
+            limit=self.limit,
+        )
+
+
+class RouteModelInfo(ResponseModel):
+    """The model of a route, as a client is told. The provider may be one that the client does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str | None = None
+    provider: str
+
+
+_ROUTE_EXAMPLE: dict[str, Any] = {
+    "example": {
+        "name": "openai-completions",
+        "route_type": "llm/v1/completions",
+        "model": {"name": "gpt-4o-mini", "provider": "openai"},
+        "route_url": "/gateway/routes/completions/invocations",
+    }
+}
+
+
+class Route(ConfigModel):
+    """A route, as a client is told of it."""
+
+    model_config = ConfigDict(json_schema_extra=_ROUTE_EXAMPLE)
+
+    name: str
+    route_type: str
+    model: RouteModelInfo
+    route_url: str
+    limit: Limit | None = None
+
+    def to_endpoint(self) -> "Endpoint":
+        """The same under the newer names."""
+        return Endpoint(
+            name=self.name,
+            endpoint_type=self.route_type,
+            model=self.model,
+            endpoint_url=self.route_url,
+            limit=self.limit,
+        )
+
+
+# The documented name of the schema's example. As a class in the body pydantic would take it for its old settings.
+setattr(Route, "Config", SimpleNamespace(json_schema_extra=_ROUTE_EXAMPLE))  # noqa: B010 - mypy knows no such field
+
+
+class Endpoint(ResponseModel):
+    """A route under the newer names."""
+
+    name: str
+    endpoint_type: str
+    model: RouteModelInfo
+    endpoint_url: str
+    limit: Limit | None = None
+
+
+class ServerConfig(ConfigModel):
+    """How the server behaves."""
+
+    max_body_mb: PositiveFloat = 32.0
+    """Largest body that a caller may send, in megabytes of 2**20 bytes."""
+
+    drain_seconds: NonNegativeFloat = 30.0
+    """How long requests under way may go on when the server stops."""
+
+
+class GatewayConfig(AliasedConfigModel):
+    """All that a gateway is told by its file."""
+
+    routes: list[RouteConfig] = Field(alias="endpoints")
+    server: ServerConfig = ServerConfig()
+
+    @model_validator(mode="after")
+    def validate_names(self) -> "GatewayConfig":
+        """The configuration, once no two routes have one name."""
+        seen: set[str] = set()
+        for route in self.routes:
+            if route.name in seen:
+                raise ValueError(f"two endpoints are named {route.name!r}; rename or remove one")
+            seen.add(route.name)
+        return self
+
+
+def check_limit(limit: Limit) -> None:
+    """Accept a limit whose numbers and period can be understood.
+
+    Raises:
+        ValueError: They can't; the message shows what would be.
+    """
+    from limits import parse  # of the extra `local`: a client that only reads limits does without
+
+    try:
+        parse(f"{max(limit.calls, 1)}/{limit.renewal_period}")
+    except ValueError:
+        raise ValueError(f"renewal_period {limit.renewal_period!r} is not understood; write 'minute' or '5 minutes'") from None
+    if limit.calls < 0:
+        raise ValueError(f"calls is {limit.calls}; it is 0 or more")
+    if limit.key not in (None, "user", "route"):
+        raise ValueError(f"key {limit.key!r} is not known; it is 'user' or 'route'")
+
+
+def _name(provider: str | Provider) -> str:
+    return provider.value if isinstance(provider, Provider) else provider

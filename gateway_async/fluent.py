@@ -1,0 +1,170 @@
+"""The documented module-level functions, as coroutines: each a call of the client for the gateway that is set.
+
+One client serves all calls in an event loop; it is made anew when the address or the key in the environment changes,
+and closed when the loop ends.
+"""
+
+import os
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from anyio.lowlevel import RunVar
+
+from gateway_async.address import get_gateway_uri, set_gateway_uri
+from gateway_async.client import AsyncGatewayClient
+from gateway_async.config import LimitsConfig, Route
+from gateway_async.streaming import AsyncStream
+
+__all__ = [
+    "create_route",
+    "delete_route",
+    "get_gateway_uri",
+    "get_limits",
+    "get_route",
+    "query",
+    "search_routes",
+    "set_gateway_uri",
+    "set_limits",
+    "stream",
+]
+
+
+async def get_route(name: str) -> Route:
+    """A route: its name, type, model, and the absolute address to call it at.
+
+    Args:
+        name: The route's name.
+
+    Raises:
+        RouteNotFound: The gateway has no such route.
+    """
+    return await (await _client()).get_route(name)
+
+
+async def search_routes() -> list[Route]:
+    """Every route of the gateway, over all pages."""
+    client = await _client()
+    page = await client.search_routes()
+    routes = page.to_list()
+    while page.token is not None:
+        page = await client.search_routes(page_token=page.token)
+        routes += page
+    return routes
+
+
+async def create_route(name: str, route_type: str | None = None, model: dict[str, Any] | None = None) -> Route:
+    """A new route, served from now on.
+
+    Args:
+        name: The route's name.
+        route_type: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
+        model: `name`, `provider`, and the provider's settings under `config` or, as the documented example has it,
+            under `<provider>_config`.
+
+    Raises:
+        GatewayError: The gateway does not create routes; mlflow's own does so on Databricks only.
+    """
+    return await (await _client()).create_route(name, route_type, model)
+
+
+async def delete_route(name: str) -> None:
+    """Delete a route.
+
+    Args:
+        name: The route's name.
+
+    Raises:
+        RouteNotFound: The gateway has no such route.
+        GatewayError: The gateway does not delete routes; mlflow's own does so on Databricks only.
+    """
+    await (await _client()).delete_route(name)
+
+
+async def set_limits(route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
+    """The limits of a route, after these have replaced those it had.
+
+    Args:
+        route: The route's name.
+        limits: Each `{"calls": 50, "renewal_period": "minute", "key": "user"}`.
+
+    Raises:
+        GatewayError: The gateway does not set limits; mlflow's own does so on Databricks only.
+    """
+    return await (await _client()).set_limits(route, limits)
+
+
+async def get_limits(route: str) -> LimitsConfig:
+    """The limits of a route.
+
+    Args:
+        route: The route's name.
+
+    Raises:
+        GatewayError: The gateway does not tell limits; mlflow's own does so on Databricks only.
+    """
+    return await (await _client()).get_limits(route)
+
+
+async def query(route: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The route's answer to one request, in the standard shape of its type.
+
+    Args:
+        route: The route's name.
+        data: As for `AsyncGatewayClient.query`.
+
+    Raises:
+        GatewayError: As for `AsyncGatewayClient.query`.
+    """
+    return await (await _client()).query(route, data)
+
+
+async def stream(route: str, data: dict[str, Any]) -> AsyncStream[dict[str, Any]]:
+    """The route's answer as it comes, chunk by chunk.
+
+    Args:
+        route: The name of a route for chat or completions.
+        data: As for `AsyncGatewayClient.query`.
+
+    Raises:
+        GatewayError: The call is refused.
+    """
+    return await (await _client()).stream(route, data)
+
+
+class _Shared:
+    """The client of one event loop."""
+
+    def __init__(self, recipe: tuple[str, str | None]) -> None:
+        self.recipe = recipe
+        self.client = AsyncGatewayClient(recipe[0], api_key=recipe[1])
+        self._closer = self._close_with_the_loop()
+
+    async def start(self) -> None:
+        """Have the client closed when the loop ends."""
+        await anext(self._closer)
+
+    async def stop(self) -> None:
+        """Close the client."""
+        await self._closer.aclose()
+
+    async def _close_with_the_loop(self) -> AsyncGenerator[None]:
+        # A loop that ends closes its async generators: the one hook that it offers.
+        try:
+            yield
+        finally:
+            await self.client.aclose()
+
+
+_shared: RunVar[_Shared] = RunVar("gateway_client")
+
+
+async def _client() -> AsyncGatewayClient:
+    recipe = (get_gateway_uri(), os.environ.get("GATEWAY_API_KEY"))
+    shared = _shared.get(None)
+    if shared is None or shared.recipe != recipe:
+        if shared is not None:
+            await shared.stop()
+        shared = _Shared(recipe)
+        _shared.set(shared)
+        await shared.start()
+    return shared.client

@@ -1,0 +1,219 @@
+"""The engine: a table of routes, and what answers a call of each.
+
+The table is built when a configuration loads and replaced as a whole by the next one; calls under way keep what
+they started with.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+
+from gateway_async.call import Answer, Call, Caller, Handler, Headers, StreamAnswer
+from gateway_async.config import GatewayConfig, Route, RouteConfig, RouteType
+from gateway_async.errors import GatewayError, InvalidRequest, NotSupported, RouteNotFound
+from gateway_async.policies import compose
+from gateway_async.providers import get_provider
+from gateway_async.providers._base import Adapter, ChunkReader, Responder
+from gateway_async.upstream import Upstream, UpstreamStream
+from gateway_async.validation import validate
+
+_log = logging.getLogger("gateway_async")
+
+PAGE_SIZE = 3000
+"""Routes on one page of a listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntry:
+    """One route as it is served."""
+
+    route: Route
+    kind: RouteType
+    handler: Handler
+    unserved: str | None = None
+    """Why the route can't be served, if it can't: its calls are refused with that, the others go on."""
+
+
+class Gateway:
+    """Answers calls of the configured routes. An async context manager; it owns the connections to the providers."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._upstream = Upstream()
+        self._table = _build(config, self._upstream)
+
+    def reload(self, config: GatewayConfig) -> None:
+        """Serve another configuration from the next call on; calls under way are not touched.
+
+        Raises:
+            ConfigError: A route can't be built; nothing changes.
+        """
+        self._table = _build(config, self._upstream)
+
+    def find(self, name: str) -> RouteEntry:
+        """The route of this name.
+
+        Raises:
+            RouteNotFound: There is none.
+        """
+        if (entry := self._table.get(name)) is None:
+            raise RouteNotFound(f"there is no route {name!r}; GET /api/2.0/gateway/routes/ lists those there are")
+        return entry
+
+    def unserved(self) -> dict[str, str]:
+        """The routes that can't be served, and why."""
+        return {name: entry.unserved for name, entry in self._table.items() if entry.unserved}
+
+    def routes(self, start: int = 0) -> tuple[list[Route], int | None]:
+        """A page of routes from an index on, and the index of the next page if there is one."""
+        entries = list(self._table.values())
+        end = start + PAGE_SIZE
+        return [entry.route for entry in entries[start:end]], end if end < len(entries) else None
+
+    async def handle(
+        self, entry: RouteEntry, data: dict[str, Any], *, caller: Caller | None = None
+    ) -> Answer | StreamAnswer:
+        """The answer of a route; a stream where the request asks for one.
+
+        Args:
+            entry: The route, from `find`.
+            data: The request, from `validation.decode`, without `model`.
+            caller: Who calls.
+
+        Raises:
+            InvalidRequest: The request is not well-formed, or the provider can't carry it.
+            UpstreamError: The provider failed.
+        """
+        data = validate(entry.kind, data)
+        stream = data.get("stream") is True
+        if stream and entry.kind is RouteType.LLM_V1_EMBEDDINGS:
+            raise InvalidRequest.field("stream", "embeddings are not streamed; leave stream out")
+        return await entry.handler(Call(entry.route.name, entry.kind, data, stream, caller or _NOBODY))
+
+    async def aclose(self) -> None:
+        """Close the connections to the providers."""
+        await self._upstream.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+_NOBODY = Caller()
+
+
+def _build(config: GatewayConfig, upstream: Upstream) -> Mapping[str, RouteEntry]:
+    return {route.name: _entry(route, upstream) for route in config.routes}
+
+
+def _entry(config: RouteConfig, upstream: Upstream) -> RouteEntry:
+    route = config.to_route()
+    try:
+        handler = _handler(config, route, upstream)
+    except GatewayError as problem:
+        _log.warning("the route %r is not served: %s", route.name, problem)
+        return RouteEntry(route, config.route_type, _Refuse(problem.message), problem.message)
+    return RouteEntry(route, config.route_type, compose(handler, config))
+
+
+def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
+    provider = get_provider(route.model.provider)
+    if config.route_type not in provider.route_types:
+        raise NotSupported(f"the provider {provider.name!r} has no {config.route_type.value}")
+    bound = provider.bind(config.model, config.route_type)
+    if isinstance(bound, Responder):
+        return bound.respond
+    destination = f"{provider.name}/{route.model.name or ''}".rstrip("/")
+    return _UpstreamHandler(bound, upstream, (("x-gateway-route", route.name), ("x-gateway-destination", destination)))
+
+
+class _Refuse:
+    """Answers no call."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def __call__(self, call: Call) -> Answer | StreamAnswer:
+        raise NotSupported(self._reason)
+
+
+class _UpstreamHandler:
+    """Answers calls by asking a provider."""
+
+    def __init__(self, adapter: Adapter, upstream: Upstream, headers: Headers) -> None:
+        self._adapter = adapter
+        self._upstream = upstream
+        self._headers = headers
+
+    async def __call__(self, call: Call) -> Answer | StreamAnswer:
+        try:
+            request = self._adapter.request(call.data, stream=call.stream)
+        except orjson.JSONEncodeError as problem:
+            raise InvalidRequest(f"the request can't be passed on: {problem}") from None
+        if call.stream:
+            return await self._stream(call, await self._upstream.open(request, call.timeouts))
+        response = await self._upstream.send(request, call.timeouts, call.deadline)
+        if response.status >= 300:
+            raise self._adapter.error(response)
+        return Answer(self._adapter.answer(response), self._headers)
+
+    async def _stream(self, call: Call, upstream: UpstreamStream) -> StreamAnswer:
+        try:
+            if upstream.status >= 300:
+                raise self._adapter.error(await upstream.read_all())
+            stream = ProviderStream(upstream, self._adapter.reader(call.data), self._headers)
+            await stream.start()
+        except BaseException:
+            await upstream.aclose()
+            raise
+        return stream
+
+
+class ProviderStream:
+    """A provider's stream in the standard shape: a `StreamAnswer`."""
+
+    def __init__(self, upstream: UpstreamStream, reader: ChunkReader, headers: Headers) -> None:
+        self.headers = headers
+        self._upstream = upstream
+        self._reader = reader
+        self._first: list[bytes] = []
+        self._failed: GatewayError | None = None
+        self._ended = False
+
+    async def start(self) -> None:
+        """Read up to the first chunk, so that a failure before it is an error and not a broken stream."""
+        self._first = await self._batch()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[bytes]:
+        first, self._first = self._first, []
+        if batch := first or await self._batch():
+            return batch
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Let go of the connection; it is closed unless the stream was read to its end."""
+        await self._upstream.aclose()
+
+    async def _batch(self) -> list[bytes]:
+        """The chunks that the next bytes bring; none at the end."""
+        batch: list[bytes] = []
+        while not batch and not self._ended:
+            if self._failed is not None:
+                raise self._failed
+            data = await self._upstream.read()
+            try:
+                for chunk in self._reader.feed(data) if data else self._reader.end():
+                    batch.append(chunk)  # noqa: PERF402 - what came before a failure is kept
+            except GatewayError as failed:
+                if not batch:
+                    raise
+                self._failed = failed
+            self._ended = not data or self._reader.done
+        return batch

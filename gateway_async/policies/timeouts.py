@@ -1,0 +1,22 @@
+"""How long a call may take."""
+
+import time
+
+from gateway_async.call import Answer, Call, Handler, StreamAnswer
+from gateway_async.config import TimeoutsConfig
+
+
+def with_timeouts(inner: Handler, timeouts: TimeoutsConfig) -> Handler:
+    """The handler with the route's timeouts on every call.
+
+    `total` becomes a deadline that everything inside must keep. A stream has none: it may go on for as long as it
+    brings something within `idle` seconds.
+    """
+
+    async def handle(call: Call) -> Answer | StreamAnswer:
+        call.timeouts = timeouts
+        if not call.stream:
+            call.deadline = time.monotonic() + timeouts.total
+        return await inner(call)
+
+    return handle

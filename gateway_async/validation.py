@@ -1,0 +1,103 @@
+"""From the bytes of a body to a request that is known to be well-formed.
+
+The request stays the mapping that the caller sent: a schema checks it and is then thrown away, so that what goes
+upstream is what came in, and what was not sent is not there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from gateway_async.config import RouteType
+from gateway_async.errors import InvalidRequest
+from gateway_async.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
+
+_VALIDATORS = {
+    RouteType.LLM_V1_CHAT: ChatRequest.__pydantic_validator__,
+    RouteType.LLM_V1_COMPLETIONS: CompletionRequest.__pydantic_validator__,
+    RouteType.LLM_V1_EMBEDDINGS: EmbeddingRequest.__pydantic_validator__,
+}
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body, without what the caller left empty.
+
+    `null` at the top or in a message means "not given", as it does to OpenAI; elsewhere (in a tool's schema, in a
+    vendor's own parameter) it is kept.
+
+    Raises:
+        InvalidRequest: The body is not JSON in UTF-8, or no object.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as problem:
+        text = f"the body is not JSON: {problem}" if body else "the body is empty; JSON is expected"
+        detail = [{"loc": ["body", problem.pos], "msg": text, "type": "json_invalid"}]
+        raise InvalidRequest(text, detail=detail) from None
+    if not isinstance(data, dict):
+        kind = "an array" if isinstance(data, list) else "a single value"
+        detail = [{"loc": ["body"], "msg": f"a JSON object is expected, not {kind}", "type": "dict_type"}]
+        raise InvalidRequest(f"the body is {kind}; a JSON object is expected", detail=detail)
+    if b"null" in body:
+        data = {key: value for key, value in data.items() if value is not None}
+        if isinstance(messages := data.get("messages"), list):
+            data["messages"] = [_without_null(message) for message in messages]
+    return data
+
+
+def refuse_model(data: dict[str, Any]) -> None:
+    """Accept a request to a named route, which must not name a model too.
+
+    Raises:
+        InvalidRequest: It does.
+    """
+    if "model" in data:
+        text = "'model' is not accepted here: the route already names its model"
+        raise InvalidRequest(text, detail=text)
+
+
+def validate(kind: RouteType, data: dict[str, Any]) -> dict[str, Any]:
+    """The request, checked against the schema of the route's type.
+
+    Raises:
+        InvalidRequest: It is not well-formed; every field that is wrong is listed.
+    """
+    if kind is RouteType.LLM_V1_EMBEDDINGS:
+        data = EmbeddingRequest.take_text(data)
+    try:
+        _VALIDATORS[kind].validate_python(data, strict=True)
+    except ValidationError as problem:
+        raise invalid_request(problem, data) from None
+    return data
+
+
+def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
+    """The error that lists every wrong field; values are not repeated."""
+    fields: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for entry in problem.errors(include_url=False, include_context=False, include_input=False):
+        loc = ("body", *_path(entry["loc"], data))
+        fields.setdefault((loc, entry["type"]), {"loc": list(loc), "msg": entry["msg"], "type": entry["type"]})
+    detail = list(fields.values())
+    lines = [f"{'.'.join(str(part) for part in entry['loc'][1:])}: {entry['msg']}" for entry in detail]
+    return InvalidRequest("; ".join(lines), detail=detail)
+
+
+def _path(loc: Sequence[str | int], data: Any) -> list[str | int]:
+    """Where the field stands in the data: pydantic's path without the names of the union members it tried."""
+    path: list[str | int] = []
+    for index, part in enumerate(loc):
+        if isinstance(data, Mapping) and (part in data or index == len(loc) - 1):
+            path.append(part)
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int):
+            path.append(part)
+            data = data[part] if part < len(data) else None
+    return path
+
+
+def _without_null(message: Any) -> Any:
+    if isinstance(message, dict):
+        return {key: value for key, value in message.items() if value is not None}
+    return message

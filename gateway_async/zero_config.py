@@ -1,0 +1,39 @@
+"""What a gateway serves that was given no configuration."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gateway_async.config import GatewayConfig
+
+
+class UsualKey(NamedTuple):
+    """A provider that is ready to use when its usual key is in the environment."""
+
+    variable: str
+    provider: str
+    field: str
+    model: str
+
+
+USUAL_KEYS = (
+    UsualKey("OPENAI_API_KEY", "openai", "openai_api_key", "gpt-5-mini"),
+    UsualKey("ANTHROPIC_API_KEY", "anthropic", "anthropic_api_key", "claude-haiku-4-5"),
+)
+
+
+def zero_config(environ: Mapping[str, str]) -> GatewayConfig:
+    """Routes `chat`, `completions` and `embeddings` of the `offline` provider, and one for each key in the environment.
+
+    Args:
+        environ: The environment; a provider's route has the provider's name and serves chat.
+    """
+    endpoints: list[dict[str, Any]] = [
+        {"name": kind, "endpoint_type": f"llm/v1/{kind}", "model": {"provider": "offline", "name": "offline"}}
+        for kind in ("chat", "completions", "embeddings")
+    ]
+    for usual in USUAL_KEYS:
+        if environ.get(usual.variable, "").strip():
+            config = {usual.field: f"${usual.variable}"}
+            model = {"provider": usual.provider, "name": usual.model, "config": config}
+            endpoints.append({"name": usual.provider, "endpoint_type": "llm/v1/chat", "model": model})
+    return GatewayConfig.model_validate({"endpoints": endpoints})

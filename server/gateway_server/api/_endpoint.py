@@ -1,0 +1,57 @@
+"""What every endpoint that calls a model does: read the body, answer or stream, fail in the caller's dialect."""
+
+from starlette.types import Receive, Scope, Send
+
+from gateway_async.call import Answer, Caller, StreamAnswer
+from gateway_async.errors import GatewayError
+from gateway_async.gateway import Gateway
+from gateway_server.dialects import Dialect
+from gateway_server.disconnect import LeaveWatch
+from gateway_server.responses import raw, send_error, send_json, send_stream
+
+
+class ModelEndpoint:
+    """An ASGI app that answers one kind of call; subclasses say how a body becomes an answer."""
+
+    def __init__(self, gateway: Gateway, dialect: Dialect) -> None:
+        self.gateway = gateway
+        self.dialect = dialect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await read_body(receive)
+            if body is None:
+                return
+            with LeaveWatch(receive) as watch:
+                answer = await self.answer(scope, body)
+                if not isinstance(answer, Answer):
+                    await send_stream(send, answer, self.dialect)
+                    return
+            if not watch.left:
+                await send_json(send, answer.body, headers=raw(answer.headers))
+        except GatewayError as error:
+            await send_error(send, error, self.dialect)
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer | StreamAnswer:
+        """The answer to a body."""
+        raise NotImplementedError
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """The request's whole body; None if the caller left before it was sent."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    pieces: list[bytes] = []
+    while message["type"] == "http.request":
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(pieces)
+        message = await receive()
+    return None
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who calls."""
+    client = scope.get("client")
+    return Caller(client[0] if client else None)

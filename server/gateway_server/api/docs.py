@@ -1,0 +1,249 @@
+"""`/docs` and `/openapi.json`: the API's own documentation, made from the schemas; it needs no internet."""
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from gateway_async import schemas
+from gateway_async.base_models import SetLimitsModel
+from gateway_async.config import Endpoint, LimitsConfig
+from gateway_async.config import Route as RouteInfo
+
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        "script-src 'unsafe-inline'",
+        "connect-src 'self'",
+        "img-src data:",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+
+Json = dict[str, Any]
+
+_CHAT = {"messages": [{"role": "user", "content": "Tell me a joke about rabbits"}]}
+_COMPLETION = {"prompt": "It's one small step for", "max_tokens": 64}
+_EMBEDDING = {"input": ["It was the best of times", "It was the worst of times"]}
+_LIMITS = {"route": "chat", "limits": [{"calls": 50, "renewal_period": "minute", "key": "user"}]}
+_ROUTE = {
+    "name": "my-route",
+    "route_type": "llm/v1/chat",
+    "model": {"provider": "openai", "name": "gpt-5-mini", "config": {"openai_api_key": "…"}},
+}
+_STREAMED = {"stream": True}
+
+_EXAMPLES: dict[str, Json] = {
+    "chat": _CHAT,
+    "streamed chat": {**_CHAT, **_STREAMED},
+    "completion": _COMPLETION,
+    "embeddings": _EMBEDDING,
+}
+
+_TAGS = {
+    "Call a route": "The route is named by the address; its type says what it takes and answers.",
+    "OpenAI's API": "For OpenAI's own clients: `base_url` is this gateway's address and `/v1`, `model` a route's name.",
+    "Routes": "What this gateway serves.",
+    "Limits": "How many calls may pass.",
+    "Server": "",
+}
+
+
+async def index(request: Request) -> Response:
+    """The way to `/docs`."""
+    return RedirectResponse(request.scope.get("root_path", "") + "/docs")
+
+
+async def page(request: Request) -> Response:
+    """A page that shows `/openapi.json` to a person."""
+    return Response(_page(), media_type="text/html", headers={"content-security-policy": _POLICY})
+
+
+async def openapi(request: Request) -> Response:
+    """The API as an OpenAPI 3.1 document; its server is where this app is mounted."""
+    document = {**_document(), "servers": [{"url": request.scope.get("root_path", "") or "/"}]}
+    return Response(orjson.dumps(document), media_type="application/json")
+
+
+def routes() -> list[BaseRoute]:
+    """The endpoints of this module."""
+    return [
+        Route("/", index, methods=["GET"], include_in_schema=False),
+        Route("/docs", page, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
+    ]
+
+
+@cache
+def _page() -> bytes:
+    return files("gateway_server.api").joinpath("docs.html").read_bytes()
+
+
+@cache
+def _document() -> Json:
+    try:
+        release = version("ai-gateway-sdk")
+    except PackageNotFoundError:  # a source tree that is not installed
+        release = "0"
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "AI Gateway", "version": release, "description": "Routes to models, under one API."},
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": _paths(),
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _schemas() -> Json:
+    models: list[type[BaseModel]] = [
+        *(getattr(schemas, name) for name in schemas.__all__),
+        RouteInfo,
+        Endpoint,
+        LimitsConfig,
+        SetLimitsModel,
+    ]
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    found: Json = definitions["$defs"]
+    for name in ("ChatRequest", "CompletionRequest", "EmbeddingRequest"):
+        # Under /gateway the address names the route: the same schema without `model`.
+        properties = {key: value for key, value in found[name]["properties"].items() if key != "model"}
+        found[name + "WithoutModel"] = {**found[name], "title": name + "WithoutModel", "properties": properties}
+        found[name] = {**found[name], "required": ["model", *found[name].get("required", ())]}
+        found[name]["properties"]["model"] = {"type": "string", "title": "Model", "description": "A route's name."}
+    found["Error"] = _error("detail", "What happened: a sentence, or for a field that is wrong a list of fields.")
+    found["OpenAIError"] = {"type": "object", "properties": {"error": {"type": "object"}}, "required": ["error"]}
+    return found
+
+
+def _error(key: str, text: str) -> Json:
+    return {
+        "type": "object",
+        "required": [key, "error_code", "message"],
+        "properties": {
+            key: {"description": text},
+            "error_code": {"type": "string"},
+            "message": {"type": "string"},
+        },
+    }
+
+
+def _paths() -> Json:
+    paths: Json = {}
+    for prefix, word in (("gateway", "route"), ("endpoints", "endpoint")):
+        paths[f"/{prefix}/{{name}}/invocations"] = {"post": _invocation(prefix, word)}
+    for path, kind, examples in (
+        ("/v1/chat/completions", "Chat", {"chat": _CHAT, "streamed chat": {**_CHAT, **_STREAMED}}),
+        ("/v1/completions", "Completion", {"completion": _COMPLETION}),
+        ("/v1/embeddings", "Embedding", {"embeddings": _EMBEDDING}),
+    ):
+        answers = {"application/json": _schema(f"{kind}Response")}
+        if kind != "Embedding":
+            answers["text/event-stream"] = {"schema": _ref(f"{kind}Chunk")}
+        named = {name: {"model": kind.lower(), **example} for name, example in examples.items()}
+        paths[path] = {
+            "post": _operation(
+                f"openai_{kind.lower()}",
+                "OpenAI's API",
+                f"{kind}, with the route's name as `model`",
+                answers,
+                body=(_schema(f"{kind}Request"), named),
+                error="OpenAIError",
+            )
+        }
+    listing = {"application/json": {"schema": {"type": "object"}}}
+    paths["/v1/models"] = {"get": _operation("models", "OpenAI's API", "The routes, as models", listing)}
+    paths["/v1/models/{name}"] = {"get": _operation("model", "OpenAI's API", "A route, as a model", listing, name=True)}
+    for base, word, schema in (
+        ("/api/2.0/gateway/routes/", "route", "Route"),
+        ("/api/2.0/endpoints/", "endpoint", "Endpoint"),
+    ):
+        answer = {"application/json": _schema(schema)}
+        token = {"name": "page_token", "in": "query", "required": False, "schema": {"type": "string"}}
+        several = {"application/json": {"schema": _page_of(word, schema)}}
+        body = (_schema(schema), {word: _ROUTE})
+        paths[base] = {
+            "get": _operation(f"list_{word}s", "Routes", f"A page of {word}s", several, parameters=[token]),
+            "post": _operation(f"create_{word}", "Routes", f"Create a {word}", answer, body=body),
+        }
+        paths[base + "{name}"] = {
+            "get": _operation(f"get_{word}", "Routes", f"One {word}", answer, name=True),
+            "delete": _operation(f"delete_{word}", "Routes", f"Delete a {word}", listing, name=True),
+        }
+    for base, word in (("/api/2.0/gateway/limits/", "route"), ("/api/2.0/endpoints/limits/", "endpoint")):
+        answer = {"application/json": _schema("LimitsConfig")}
+        body = (_schema("SetLimitsModel"), {"limits": _LIMITS})
+        paths[base] = {"post": _operation(f"set_{word}_limits", "Limits", f"Set a {word}'s limits", answer, body=body)}
+        paths[base + "{name}"] = {
+            "get": _operation(f"get_{word}_limits", "Limits", f"A {word}'s limits", answer, name=True)
+        }
+    paths["/health"] = {"get": _operation("health", "Server", "Whether the server is up", listing)}
+    return paths
+
+
+def _invocation(prefix: str, word: str) -> Json:
+    kinds = ("Chat", "Completion", "Embedding")
+    answers = {
+        "application/json": {"schema": {"anyOf": [_ref(f"{kind}Response") for kind in kinds]}},
+        "text/event-stream": {"schema": {"anyOf": [_ref("ChatChunk"), _ref("CompletionChunk")]}},
+    }
+    body = {"schema": {"anyOf": [_ref(f"{kind}RequestWithoutModel") for kind in kinds]}}
+    return _operation(
+        f"query_{prefix}", "Call a route", f"The {word}'s answer", answers, body=(body, _EXAMPLES), name=True
+    )
+
+
+def _operation(
+    operation: str,
+    tag: str,
+    summary: str,
+    answers: Json,
+    *,
+    body: tuple[Json, Json] | None = None,
+    name: bool = False,
+    parameters: list[Json] | None = None,
+    error: str = "Error",
+) -> Json:
+    named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": r"^[\w\-.]+$"}}
+    found: Json = {
+        "operationId": operation,
+        "tags": [tag],
+        "summary": summary,
+        "parameters": [*([named] if name else []), *(parameters or [])],
+        "responses": {
+            "200": {"description": "The answer", "content": answers},
+            "default": {
+                "description": "What is wrong, and the way out",
+                "content": {"application/json": {"schema": _ref(error)}},
+            },
+        },
+    }
+    if body is not None:
+        schema, examples = body
+        content = {**schema, "examples": {key: {"summary": key, "value": value} for key, value in examples.items()}}
+        found["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return found
+
+
+def _page_of(word: str, schema: str) -> Json:
+    items = {f"{word}s": {"type": "array", "items": _ref(schema)}, "next_page_token": {"type": "string"}}
+    return {"type": "object", "required": [f"{word}s"], "properties": items}
+
+
+def _schema(name: str) -> Json:
+    return {"schema": _ref(name)}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,30 @@
+"""`POST /gateway/{name}/invocations`, and `/endpoints/…`: the route's standard response."""
+
+from starlette.routing import BaseRoute, Route
+from starlette.types import Scope
+
+from gateway_async.call import Answer, StreamAnswer
+from gateway_async.gateway import Gateway
+from gateway_async.validation import decode, refuse_model
+from gateway_server.api._endpoint import ModelEndpoint, caller_of
+from gateway_server.dialects import GATEWAY
+
+
+class Invocations(ModelEndpoint):
+    """Calls the route that the address names."""
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer | StreamAnswer:
+        """The answer to a body."""
+        entry = self.gateway.find(scope["path_params"]["name"])
+        data = decode(body)
+        refuse_model(data)
+        return await self.gateway.handle(entry, data, caller=caller_of(scope))
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    """The endpoints of this module."""
+    endpoint = Invocations(gateway, GATEWAY)
+    return [
+        Route("/gateway/{name}/invocations", endpoint, methods=["POST"]),
+        Route("/endpoints/{name}/invocations", endpoint, methods=["POST"]),
+    ]

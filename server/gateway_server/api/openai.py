@@ -1,0 +1,80 @@
+"""`/v1`: OpenAI's own API, so that its clients work; `model` names the route."""
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Scope
+
+from gateway_async import config
+from gateway_async.call import Answer, StreamAnswer
+from gateway_async.config import RouteType
+from gateway_async.errors import BadRequest, InvalidRequest
+from gateway_async.gateway import Gateway
+from gateway_async.validation import decode
+from gateway_server.api._endpoint import ModelEndpoint, caller_of
+from gateway_server.dialects import OPENAI, Dialect
+
+
+class OpenAIEndpoint(ModelEndpoint):
+    """Calls the route that the body names, which must be of one type."""
+
+    def __init__(self, gateway: Gateway, dialect: Dialect, kind: RouteType) -> None:
+        super().__init__(gateway, dialect)
+        self.kind = kind
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer | StreamAnswer:
+        """The answer to a body."""
+        data = decode(body)
+        name = data.pop("model", None)
+        if not isinstance(name, str):
+            raise InvalidRequest.field("model", "the name of a route is expected; GET /v1/models lists them")
+        entry = self.gateway.find(name)
+        if entry.kind is not self.kind:
+            raise BadRequest(f"the route {name!r} serves {entry.kind.value}, not {self.kind.value}")
+        return await self.gateway.handle(entry, data, caller=caller_of(scope))
+
+
+class Models:
+    """The routes, as models that OpenAI's clients list."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def list(self, request: Request) -> Response:
+        """Every route."""
+        models, start = [], 0
+        while start is not None:
+            page, start = self._gateway.routes(start)  # type: ignore[assignment] # None ends the loop
+            models += [_model(route) for route in page]
+        return _json({"object": "list", "data": models})
+
+    async def retrieve(self, request: Request) -> Response:
+        """One route."""
+        return _json(_model(self._gateway.find(request.path_params["name"]).route))
+
+
+def _model(route: config.Route) -> dict[str, object]:
+    # `created` is a number that OpenAI's schema requires; routes have no date.
+    return {"id": route.name, "object": "model", "created": 0, "owned_by": route.model.provider}
+
+
+def _json(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")
+
+
+def routes(gateway: Gateway) -> list[BaseRoute]:
+    """The endpoints of this module."""
+    models = Models(gateway)
+    return [
+        *(
+            Route(path, OpenAIEndpoint(gateway, OPENAI, kind), methods=["POST"])
+            for path, kind in (
+                ("/v1/chat/completions", RouteType.LLM_V1_CHAT),
+                ("/v1/completions", RouteType.LLM_V1_COMPLETIONS),
+                ("/v1/embeddings", RouteType.LLM_V1_EMBEDDINGS),
+            )
+        ),
+        Route("/v1/models", models.list, methods=["GET"]),
+        Route("/v1/models/{name}", models.retrieve, methods=["GET"]),
+    ]

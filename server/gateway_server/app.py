@@ -1,0 +1,146 @@
+"""The ASGI app: routes, middleware, and resources that open on first use."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import get_route_path
+from starlette.types import Receive, Scope, Send
+
+from gateway_async.config import GatewayConfig
+from gateway_async.config_file import load_config
+from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, error_code
+from gateway_async.gateway import Gateway
+from gateway_server.api import docs, health, invocations, limits, openai, routes
+from gateway_server.dialects import dialect_of
+from gateway_server.middleware.access_log import AccessLog
+from gateway_server.middleware.body_limit import BodyLimit
+from gateway_server.middleware.request_id import RequestId
+from gateway_server.reload import watch
+from gateway_server.responses import error_headers
+
+ConfigSource = GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None
+
+
+class GatewayApp(Starlette):
+    """The gateway as an ASGI app. Make it with `create_app`.
+
+    Attributes:
+        gateway: The engine that answers.
+    """
+
+    def __init__(self, config: GatewayConfig, *, path: Path | None, access_log: bool) -> None:
+        self.gateway = Gateway(config)
+        self._path = path
+        self._watcher: asyncio.Task[None] | None = None
+        max_bytes = int(config.server.max_body_mb * 2**20)
+        super().__init__(
+            routes=[
+                *invocations.routes(self.gateway),
+                *openai.routes(self.gateway),
+                *health.routes(),
+                *limits.routes(),
+                *routes.routes(self.gateway),
+                *docs.routes(),
+            ],
+            middleware=[
+                Middleware(RequestId),
+                *([Middleware(AccessLog)] if access_log else []),
+                Middleware(BodyLimit, max_bytes=max_bytes),
+            ],
+            exception_handlers={GatewayError: _on_gateway_error, HTTPException: _on_http_error, Exception: _on_bug},
+            lifespan=lifespan(self),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the first opens what is needed, since a host may run no lifespan of a mounted app."""
+        if self._watcher is None and self._path is not None:
+            self.open()
+        await super().__call__(scope, receive, send)
+
+    def open(self) -> None:
+        """Begin to watch the configuration file. What else is needed opens when it is used."""
+        if self._path is not None and self._watcher is None:
+            self._watcher = asyncio.get_running_loop().create_task(watch(self._path, self.gateway.reload))
+
+    async def aclose(self) -> None:
+        """Close the connections to the providers, and watch the file no more. The next request opens them again."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+        await self.gateway.aclose()
+
+
+def create_app(config: ConfigSource = None, *, access_log: bool = False) -> GatewayApp:
+    """The gateway as an ASGI app, to run or to mount.
+
+    Mounted under a prefix, the prefix is part of every address that it hands out. A host that does not run the
+    lifespan of mounted apps may call `app.aclose()` at its end, or wire `gateway_server.lifespan`.
+
+    Args:
+        config: A configuration; a mapping in the form of the file; the file's path, which is then watched; or None,
+            for the file that `MLFLOW_GATEWAY_CONFIG` names, or without one the `offline` provider and a route for
+            each provider whose key is in the environment.
+        access_log: Log a line for every request to the logger `gateway_server.access`.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+    """
+    if config is None:
+        config = os.environ.get("MLFLOW_GATEWAY_CONFIG") or None
+    path = Path(config) if isinstance(config, str | os.PathLike) else None
+    source = path if isinstance(config, str | os.PathLike) else config
+    return GatewayApp(load_config(source), path=path, access_log=access_log)
+
+
+def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """A lifespan for the host that these apps are mounted in: opens them at its start, closes them at its end."""
+
+    @asynccontextmanager
+    async def run(host: Any) -> AsyncIterator[None]:
+        for app in apps:
+            app.open()
+        try:
+            yield
+        finally:
+            for app in apps:
+                await app.aclose()
+
+    return run
+
+
+async def _on_gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    status, body = dialect_of(get_route_path(request.scope)).error(error)
+    response = Response(body, status, media_type="application/json")
+    response.raw_headers += error_headers(error)
+    return response
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: an address or a method that there is not."""
+    assert isinstance(error, HTTPException)
+    path, method = request.url.path, request.method
+    if error.status_code == 404:
+        told: GatewayError = NotFound(f"there is nothing at {method} {path}; GET /docs shows what there is")
+    elif error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        told = MethodNotAllowed(f"{path} does not take {method}; it takes {allowed}")
+    else:
+        told = GatewayError(error.detail, status=error.status_code, error_code=error_code(error.status_code))
+    response = await _on_gateway_error(request, told)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return await _on_gateway_error(request, GatewayError("the gateway failed; its log says why"))

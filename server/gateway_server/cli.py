@@ -1,0 +1,227 @@
+"""The command line: `gateway start`, `check`, `routes`, `query`."""
+
+import asyncio
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway_async import AsyncGatewayClient, GatewayError, Route
+from gateway_async.config_file import Document, load_config, sentence
+from gateway_async.errors import ConfigError
+from gateway_async.gateway import Gateway
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="An AI gateway: one address for models of every provider.",
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+DEFAULT_URI = "http://127.0.0.1:5000"
+
+Uri = Annotated[str, typer.Option(envvar="MLFLOW_GATEWAY_URI", help="Address of the gateway.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
+
+
+@app.command()
+def start(
+    config_path: Annotated[
+        Path | None,
+        typer.Option(envvar="MLFLOW_GATEWAY_CONFIG", help="The configuration file; it is watched for changes."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 5000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 2,
+    drain_seconds: Annotated[
+        float | None, typer.Option(min=0, help="How long requests under way may go on at the end.")
+    ] = None,
+    access_log: Annotated[bool, typer.Option(help="Log a line for every request.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run the gateway. Without a configuration it serves a model that needs no key and no network."""
+    from gateway_server.process import Settings, serve
+
+    config = _loaded(config_path)
+    drain = config.server.drain_seconds if drain_seconds is None else drain_seconds
+    serve(
+        Settings(config_path, host, port, workers, drain, access_log),
+        ready=lambda address: _greet(address, config.routes, config_path, as_json=as_json),
+    )
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="The configuration file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a configuration is right; where it is not, which line, endpoint and key. Exit 2 if it is wrong."""
+    problems: list[dict[str, Any]] = []
+    unknown: list[dict[str, Any]] = []
+    routes = 0
+    try:
+        document = Document.read(file)
+        unknown = document.unknown_keys()
+        unknown += [
+            {"line": None, "endpoint": None, "key": old, "problem": "an older key, which still loads"}
+            for old in document.old_keys()
+        ]
+        config = document.config()
+        routes = len(config.routes)
+        problems = [
+            {"line": None, "endpoint": name, "key": "model", "problem": reason}
+            for name, reason in Gateway(config).unserved().items()
+        ]
+    except ConfigError as wrong:
+        problems = wrong.problems or [{"line": None, "endpoint": None, "key": None, "problem": wrong.message}]
+    if as_json:
+        print(json.dumps({"ok": not problems, "routes": routes, "problems": problems, "warnings": unknown}))
+    else:
+        for entry in unknown:
+            err.print(f"[yellow]warning[/] {escape(sentence(str(file), entry))}")
+        for entry in problems:
+            err.print(f"[red]error[/] {escape(sentence(str(file), entry))}")
+        if not problems:
+            out.print(f"{escape(str(file))}: right, with {routes} {'route' if routes == 1 else 'routes'}")
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def routes(uri: Uri = DEFAULT_URI, as_json: AsJson = False) -> None:
+    """List the routes of a running gateway."""
+
+    async def fetch() -> list[Route]:
+        async with AsyncGatewayClient(uri, max_retries=0) as client:
+            page = await client.search_routes()
+            found = page.to_list()
+            while page.token is not None:
+                page = await client.search_routes(page.token)
+                found += page
+            return found
+
+    found = _run(fetch())
+    if as_json:
+        print(json.dumps([route.model_dump(mode="json") for route in found]))
+    else:
+        out.print(_table([(r.name, r.route_type, r.model.provider, r.model.name or "") for r in found]))
+
+
+@app.command()
+def query(
+    route: Annotated[str, typer.Argument(help="The route's name.")],
+    text: Annotated[str, typer.Argument(help="What to say; '-' reads it from standard input.")],
+    uri: Uri = DEFAULT_URI,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a route, and see the answer as it comes."""
+    _run(_query(uri, route, sys.stdin.read() if text == "-" else text, as_json=as_json))
+
+
+async def _query(uri: str, name: str, text: str, *, as_json: bool) -> None:
+    async with AsyncGatewayClient(uri, max_retries=0) as client:
+        kind = (await client.get_route(name)).route_type
+        data: dict[str, Any] = {"input": text}
+        if kind == "llm/v1/chat":
+            data = {"messages": [{"role": "user", "content": text}]}
+        elif kind == "llm/v1/completions":
+            data = {"prompt": text}
+        if as_json:
+            print(json.dumps(await client.query(name, data)))
+        elif "input" in data:
+            _show_embedding((await client.query(name, data))["data"][0]["embedding"])
+        else:
+            async with client.stream(name, data) as stream:
+                async for chunk in stream:
+                    _show_chunk(chunk)
+            print()
+
+
+def _show_chunk(chunk: dict[str, Any]) -> None:
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        piece = choice.get("text") or delta.get("content") or ""
+        for call in delta.get("tool_calls") or ():
+            function = call.get("function") or {}
+            piece += (f"{function['name']} " if function.get("name") else "") + (function.get("arguments") or "")
+        print(piece, end="", flush=True)
+
+
+def _show_embedding(vector: list[float]) -> None:
+    shown = ", ".join(f"{value:.4f}" for value in vector[:8])
+    print(f"{len(vector)} dimensions: {shown}, …")
+
+
+def _loaded(path: Path | None) -> Any:
+    try:
+        if path is None:
+            return load_config(None)
+        document = Document.read(path)
+        for entry in document.unknown_keys():
+            err.print(f"[yellow]warning[/] {escape(sentence(str(path), entry))}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # said here in a sentence instead
+            for old in document.old_keys():
+                err.print(f"[yellow]warning[/] {escape(str(path))}: {old!r} is an older key, which still loads")
+            return load_config(path)
+    except ConfigError as wrong:
+        err.print(f"[red]error[/] {escape(wrong.message)}")
+        raise typer.Exit(2) from None
+
+
+def _greet(address: str, routes: list[Any], path: Path | None, *, as_json: bool) -> None:
+    """Say where the gateway is, what it serves, and a line to copy."""
+    told = [route.to_route() for route in routes]
+    if as_json:
+        listed = [route.model_dump(mode="json") for route in told]
+        print(json.dumps({"address": address, "pid": os.getpid(), "routes": listed}), flush=True)
+        return
+    source = escape(str(path)) if path else "no configuration: nothing here needs a key, but the routes named after one"
+    out.print(f"\n[bold]AI gateway[/] at [bold cyan]{address}[/]  ({source})\n")
+    out.print(_table([(r.name, r.route_type, r.model.provider, r.model.name or "") for r in told]))
+    if told:
+        kind, name = told[0].route_type, told[0].name
+        data: dict[str, Any] = {"input": "Hello"}
+        if kind == "llm/v1/chat":
+            data = {"messages": [{"role": "user", "content": "Hello"}]}
+        elif kind == "llm/v1/completions":
+            data = {"prompt": "Hello"}
+        body = json.dumps(data)
+        curl = f"curl {address}/gateway/{name}/invocations -H 'Content-Type: application/json' -d '{body}'"
+        code = f"from gateway_sync import GatewayClient; print(GatewayClient('{address}').query('{name}', {body}))"
+        out.print(f"\n[dim]curl[/]    {escape(curl)}")
+        out.print(f"[dim]python[/]  {escape(code)}")
+    out.print(f"[dim]docs[/]    {address}/docs\n")
+    out.file.flush()
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> Table:
+    table = Table("route", "type", "provider", "model", box=None, pad_edge=False, header_style="dim")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def _run(coroutine: Any) -> Any:
+    try:
+        return asyncio.run(coroutine)
+    except GatewayError as error:
+        err.print(f"[red]error[/] {escape(error.message)}")
+        raise typer.Exit(1) from None
+
+
+def run() -> None:
+    """Run the command line."""
+    try:
+        app(prog_name="gateway", standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)

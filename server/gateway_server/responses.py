@@ -1,0 +1,65 @@
+"""What goes out: JSON bytes, event streams, errors."""
+
+import logging
+import math
+from collections.abc import Iterable
+
+from starlette.types import Send
+
+from gateway_async import sse
+from gateway_async.call import StreamAnswer
+from gateway_async.errors import GatewayError
+from gateway_server.dialects import Dialect
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+_JSON = (b"content-type", b"application/json")
+_STREAM: RawHeaders = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx holds streams back without it
+]
+
+_log = logging.getLogger("gateway_server")
+
+
+def raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
+    """Headers as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+
+
+async def send_json(send: Send, body: bytes, *, status: int = 200, headers: RawHeaders | None = None) -> None:
+    """Send a whole answer."""
+    length = (b"content-length", b"%d" % len(body))
+    start = {"type": "http.response.start", "status": status, "headers": [_JSON, length, *(headers or ())]}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: GatewayError, dialect: Dialect) -> None:
+    """Send an error in the caller's dialect."""
+    status, body = dialect.error(error)
+    await send_json(send, body, status=status, headers=error_headers(error))
+
+
+def error_headers(error: GatewayError) -> RawHeaders:
+    """`Retry-After`, in whole seconds, where the error says when to come back."""
+    return [] if error.retry_after is None else [(b"retry-after", b"%d" % math.ceil(error.retry_after))]
+
+
+async def send_stream(send: Send, answer: StreamAnswer, dialect: Dialect) -> None:
+    """Send a stream, and close it. A failure becomes an event in the caller's dialect, never a silent end."""
+    end = dialect.stream_end
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": [*_STREAM, *raw(answer.headers)]})
+        try:
+            async for batch in answer:
+                await send({"type": "http.response.body", "body": sse.encode(batch), "more_body": True})
+        except GatewayError as failed:
+            end = sse.encode([dialect.event(failed)])
+        except Exception:  # noqa: BLE001 - the status is out already: only an event can still tell the caller
+            _log.exception("a stream failed")
+            end = sse.encode([dialect.event(GatewayError("the gateway failed; its log says why"))])
+    finally:
+        await answer.aclose()
+    await send({"type": "http.response.body", "body": end})
