@@ -1,9 +1,9 @@
 """The asynchronous gateway: client, schemas and engine.
 
-    from gateway_async import AsyncGatewayClient
+from gateway_async import AsyncGatewayClient
 
-    async with AsyncGatewayClient("http://localhost:5000") as client:
-        answer = await client.query("chat", {"messages": [{"role": "user", "content": "Hello"}]})
+async with AsyncGatewayClient("http://localhost:5000") as client:
+    answer = await client.query("chat", {"messages": [{"role": "user", "content": "Hello"}]})
 """
 
 from gateway_async.client import AsyncGatewayClient

@@ -24,7 +24,7 @@ def set_gateway_uri(gateway_uri: str) -> None:
         raise ConfigError(
             f"{gateway_uri!r} is no address of a gateway: scheme and host are needed, such as http://localhost:5000"
         )
-    global _address  # noqa: PLW0603 - the documented function sets it for the process
+    global _address
     _address = gateway_uri
 
 

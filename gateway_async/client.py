@@ -57,7 +57,9 @@ class AsyncGatewayClient:
         max_retries: int = 3,
         http_client: "httpx.AsyncClient | None" = None,
     ) -> None:
-        from gateway_async.transport import Http  # httpx is a third of the time that importing this module would take
+        from gateway_async.transport import (
+            Http,
+        )  # httpx is a third of the time that importing this module would take
 
         self._gateway_uri = gateway_uri or get_gateway_uri()
         self._settings: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "max_retries": max_retries}
@@ -125,7 +127,9 @@ class AsyncGatewayClient:
             A list whose `token` asks for the next page, and is None on the last.
         """
         page = await self._transport.routes(page_token)
-        return PagedList([self._route(route) for route in page.get("routes", ())], page.get("next_page_token"))
+        return PagedList(
+            [self._route(route) for route in page.get("routes", ())], page.get("next_page_token")
+        )
 
     async def create_route(
         self, name: str, route_type: str | None = None, model: dict[str, Any] | None = None
@@ -203,7 +207,9 @@ class AsyncGatewayClient:
         """
         return ChatResponse.model_validate(await self._transport.query(route, _payload(request)))
 
-    async def completions(self, route: str, request: CompletionRequest | Mapping[str, Any]) -> CompletionResponse:
+    async def completions(
+        self, route: str, request: CompletionRequest | Mapping[str, Any]
+    ) -> CompletionResponse:
         """The answer of a completions route, typed.
 
         Args:
@@ -215,7 +221,9 @@ class AsyncGatewayClient:
         """
         return CompletionResponse.model_validate(await self._transport.query(route, _payload(request)))
 
-    async def embeddings(self, route: str, request: EmbeddingRequest | Mapping[str, Any]) -> EmbeddingResponse:
+    async def embeddings(
+        self, route: str, request: EmbeddingRequest | Mapping[str, Any]
+    ) -> EmbeddingResponse:
         """The answer of an embeddings route, typed.
 
         Args:
@@ -245,7 +253,9 @@ class AsyncGatewayClient:
             route: The route's name.
             request: The text to continue; what is not set in it is not sent.
         """
-        return AsyncStream(lambda: self._transport.stream(route, _payload(request)), CompletionChunk.model_validate)
+        return AsyncStream(
+            lambda: self._transport.stream(route, _payload(request)), CompletionChunk.model_validate
+        )
 
     async def set_limits(self, route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
         """The limits of a route, after these have replaced those it had.
@@ -259,7 +269,9 @@ class AsyncGatewayClient:
             RouteNotFound: The gateway has no such route.
             GatewayError: The gateway does not set limits; mlflow's own does so on Databricks only.
         """
-        return LimitsConfig.model_validate(await self._transport.set_limits({"route": route, "limits": limits}))
+        return LimitsConfig.model_validate(
+            await self._transport.set_limits({"route": route, "limits": limits})
+        )
 
     async def get_limits(self, route: str) -> LimitsConfig:
         """The limits of a route.
@@ -289,7 +301,9 @@ class AsyncGatewayClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._borrowed:
-            raise TypeError("a client with an http_client of your own can't be pickled: its connections stay here")
+            raise TypeError(
+                "a client with an http_client of your own can't be pickled: its connections stay here"
+            )
         return _rebuild, (type(self), self._gateway_uri, self._settings, self._local)
 
     def _route(self, route: dict[str, Any]) -> Route:

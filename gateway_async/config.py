@@ -121,7 +121,9 @@ class Model(ConfigModel):
         if name not in PROVIDER_CONFIGS:
             name = name.lower().replace("_", "-")
         if name not in PROVIDER_CONFIGS:
-            raise ValueError(f"the provider {value!r} is not supported; there are {', '.join(sorted(PROVIDER_CONFIGS))}")
+            raise ValueError(
+                f"the provider {value!r} is not supported; there are {', '.join(sorted(PROVIDER_CONFIGS))}"
+            )
         return Provider(name) if name in Provider.values() else name
 
     @field_validator("config", mode="before")
@@ -156,7 +158,7 @@ class Limit(LimitModel):
 class LimitsConfig(ConfigModel):
     """The limits of a route."""
 
-    limits: list[Limit] | None = []
+    limits: list[Limit] | None = []  # noqa: RUF012 - the documented default; pydantic copies it
 
 
 class TimeoutsConfig(ConfigModel):
@@ -199,7 +201,9 @@ class RouteConfig(AliasedConfigModel):
         if isinstance(model, Mapping) and (provider := model.get("provider")) and model.get("config") is None:
             name = str(provider.value if isinstance(provider, Provider) else provider)
             if name in PROVIDER_CONFIGS and name not in WITHOUT_CONFIG:
-                needed = ", ".join(k for k, f in PROVIDER_CONFIGS[name].model_fields.items() if f.is_required())
+                needed = ", ".join(
+                    k for k, f in PROVIDER_CONFIGS[name].model_fields.items() if f.is_required()
+                )
                 raise ValueError(f"the provider {name!r} needs a config: with {needed}")
         return model
 
@@ -211,10 +215,20 @@ class RouteConfig(AliasedConfigModel):
             ValueError: It can't.
         """
         provider, model = _name(values.model.provider), values.model.name or ""
-        if provider == "mosaicml" and values.route_type is RouteType.LLM_V1_CHAT and not model.lower().startswith("llama2"):
-            raise ValueError(f"mosaicml serves chat with models whose name starts with 'llama2', not {model!r}")
-        if provider == "ai21labs" and not (model in {"j2-ultra", "j2-mid", "j2-light"} or model.startswith("jamba")):
-            raise ValueError(f"ai21labs serves 'j2-ultra', 'j2-mid', 'j2-light' and the 'jamba' models, not {model!r}")
+        if (
+            provider == "mosaicml"
+            and values.route_type is RouteType.LLM_V1_CHAT
+            and not model.lower().startswith("llama2")
+        ):
+            raise ValueError(
+                f"mosaicml serves chat with models whose name starts with 'llama2', not {model!r}"
+            )
+        if provider == "ai21labs" and not (
+            model in {"j2-ultra", "j2-mid", "j2-light"} or model.startswith("jamba")
+        ):
+            raise ValueError(
+                f"ai21labs serves 'j2-ultra', 'j2-mid', 'j2-light' and the 'jamba' models, not {model!r}"
+            )
         return values
 
     def model_post_init(self, context: Any, /) -> None:
@@ -342,7 +356,9 @@ def check_limit(limit: Limit) -> None:
     try:
         parse(f"{max(limit.calls, 1)}/{limit.renewal_period}")
     except ValueError:
-        raise ValueError(f"renewal_period {limit.renewal_period!r} is not understood; write 'minute' or '5 minutes'") from None
+        raise ValueError(
+            f"renewal_period {limit.renewal_period!r} is not understood; write 'minute' or '5 minutes'"
+        ) from None
     if limit.calls < 0:
         raise ValueError(f"calls is {limit.calls}; it is 0 or more")
     if limit.key not in (None, "user", "route"):

@@ -42,7 +42,9 @@ def load_config(source: GatewayConfig | Mapping[str, Any] | Path | None) -> Gate
         return zero_config(os.environ)
     document = Document.read(source) if isinstance(source, Path) else Document("", dict(source), None)
     for old in document.old_keys():
-        warnings.warn(f"{document.name}{old!r} is an older key; write {_OLD_KEYS[old]!r}", FutureWarning, stacklevel=3)
+        warnings.warn(
+            f"{document.name}{old!r} is an older key; write {_OLD_KEYS[old]!r}", FutureWarning, stacklevel=3
+        )
     return document.config()
 
 
@@ -84,7 +86,14 @@ class Document:
             problems = [{"line": line, "endpoint": None, "key": None, "problem": f"this is not YAML: {said}"}]
             raise ConfigError(sentence(str(path), problems[0]), problems=problems) from None
         if not isinstance(data, dict):
-            problems = [{"line": 1, "endpoint": None, "key": None, "problem": "a mapping with 'endpoints:' is expected"}]
+            problems = [
+                {
+                    "line": 1,
+                    "endpoint": None,
+                    "key": None,
+                    "problem": "a mapping with 'endpoints:' is expected",
+                }
+            ]
             raise ConfigError(sentence(str(path), problems[0]), problems=problems)
         return cls(str(path), data, node)
 
@@ -108,7 +117,9 @@ class Document:
         used = ["routes"] if "routes" in self._data else []
         endpoints = self._data.get("endpoints") or self._data.get("routes")
         entries = endpoints if isinstance(endpoints, list) else []
-        return used + ["route_type"] * any(isinstance(entry, dict) and "route_type" in entry for entry in entries)
+        return used + ["route_type"] * any(
+            isinstance(entry, dict) and "route_type" in entry for entry in entries
+        )
 
     def unknown_keys(self) -> list[dict[str, Any]]:
         """The keys that mean nothing here, in the form of `ConfigError.problems`: misspelt, most likely."""
@@ -173,7 +184,11 @@ def _unknown(model: type[BaseModel], data: Any, at: Location) -> Iterator[tuple[
             continue
         inner = _model_of(fields[key], model, data)
         values: Sequence[tuple[Location, Any]]
-        values = [((*at, key, i), v) for i, v in enumerate(value)] if isinstance(value, list) else [((*at, key), value)]
+        values = (
+            [((*at, key, i), v) for i, v in enumerate(value)]
+            if isinstance(value, list)
+            else [((*at, key), value)]
+        )
         for location, item in values:
             if inner is not None:
                 yield from _unknown(inner, item, location)
@@ -184,7 +199,9 @@ def _model_of(annotation: Any, owner: type[BaseModel], data: Mapping[str, Any]) 
     if owner is Model and annotation != Model.model_fields["name"].annotation:
         inner = PROVIDER_CONFIGS.get(str(data.get("provider")))
         return inner if isinstance(data.get("config"), Mapping) else None
-    models = [m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)]
+    models = [
+        m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)
+    ]
     models = [model for model in models if model is not ConfigModel]
     return models[0] if len(models) == 1 else None
 

@@ -288,7 +288,9 @@ def error_code(status: int) -> str:
     return ERROR_CODES.get(status) or ("BAD_REQUEST" if 400 <= status < 500 else "INTERNAL_ERROR")
 
 
-def from_response(status: int, body: Any, *, retry_after: float | None = None, call: str = "") -> GatewayError:
+def from_response(
+    status: int, body: Any, *, retry_after: float | None = None, call: str = ""
+) -> GatewayError:
     """The error for an answer of a gateway, with the status's error code and the server's own detail.
 
     Args:

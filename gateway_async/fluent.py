@@ -52,7 +52,9 @@ async def search_routes() -> list[Route]:
     return routes
 
 
-async def create_route(name: str, route_type: str | None = None, model: dict[str, Any] | None = None) -> Route:
+async def create_route(
+    name: str, route_type: str | None = None, model: dict[str, Any] | None = None
+) -> Route:
     """A new route, served from now on.
 
     Args:

@@ -59,7 +59,9 @@ class Gateway:
             RouteNotFound: There is none.
         """
         if (entry := self._table.get(name)) is None:
-            raise RouteNotFound(f"there is no route {name!r}; GET /api/2.0/gateway/routes/ lists those there are")
+            raise RouteNotFound(
+                f"there is no route {name!r}; GET /api/2.0/gateway/routes/ lists those there are"
+            )
         return entry
 
     def unserved(self) -> dict[str, str]:
@@ -128,7 +130,9 @@ def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
     if isinstance(bound, Responder):
         return bound.respond
     destination = f"{provider.name}/{route.model.name or ''}".rstrip("/")
-    return _UpstreamHandler(bound, upstream, (("x-gateway-route", route.name), ("x-gateway-destination", destination)))
+    return _UpstreamHandler(
+        bound, upstream, (("x-gateway-route", route.name), ("x-gateway-destination", destination))
+    )
 
 
 class _Refuse:
@@ -210,7 +214,7 @@ class ProviderStream:
             data = await self._upstream.read()
             try:
                 for chunk in self._reader.feed(data) if data else self._reader.end():
-                    batch.append(chunk)  # noqa: PERF402 - what came before a failure is kept
+                    batch.append(chunk)
             except GatewayError as failed:
                 if not batch:
                     raise

@@ -93,9 +93,10 @@ class LocalChunks:
     async def next(self) -> Json | None:
         """The next chunk; None at the end."""
         if not self._ready:
-            self._ready.extend(await anext(self._answer, ()))
-        if not self._ready:
-            return None
+            try:
+                self._ready.extend(await self._answer.__anext__())
+            except StopAsyncIteration:
+                return None
         chunk: Json = from_json(self._ready.popleft())
         return chunk
 

@@ -143,7 +143,9 @@ class OpenAIConfig(ConfigModel):
             raise ValueError(f"openai_api_type {kind!r} is not known; it is one of {kinds}") from None
         if kind is OpenAIAPIType.OPENAI:
             if info.get("openai_deployment_name") is not None:
-                raise ValueError("openai_deployment_name goes with openai_api_type 'azure' or 'azuread', not 'openai'")
+                raise ValueError(
+                    "openai_deployment_name goes with openai_api_type 'azure' or 'azuread', not 'openai'"
+                )
             if info.get("openai_api_base") is None:
                 info = {**info, "openai_api_base": "https://api.openai.com/v1"}
             return info

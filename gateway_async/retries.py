@@ -3,7 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    wait_random_exponential,
+)
 
 from gateway_async.errors import ConnectionFailed, GatewayError
 
@@ -47,15 +52,16 @@ class Retries:
             return await attempt()
 
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(self._most + 1) | self._too_late,
+            stop=self._give_up,
             wait=_wait,
             retry=retry_if_exception(_may_pass),
             reraise=True,
         )
         return await retrying(again)
 
-    def _too_late(self, state: RetryCallState) -> bool:
-        return (state.seconds_since_start or 0.0) + state.upcoming_sleep >= self._timeout
+    def _give_up(self, state: RetryCallState) -> bool:
+        too_late = (state.seconds_since_start or 0.0) + state.upcoming_sleep >= self._timeout
+        return too_late or state.attempt_number > self._most
 
 
 def _may_pass(error: BaseException) -> bool:

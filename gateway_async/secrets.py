@@ -27,7 +27,9 @@ def resolve_secret(value: Any) -> Secret:
         ValueError: It is not a string, is empty, or names a variable that is not set. The value is not repeated.
     """
     if not isinstance(value, str):
-        raise ValueError("a key is a string: $NAME of an environment variable, a file's path, or the key itself")
+        raise ValueError(
+            "a key is a string: $NAME of an environment variable, a file's path, or the key itself"
+        )
     if value.startswith("$"):
         if key := os.environ.get(value[1:], "").strip():
             return Secret(key)

@@ -224,7 +224,9 @@ class HttpChunks:
         """The next chunk; None at the end."""
         while not self._ready and not self._ended:
             try:
-                data = await anext(self._bytes, b"")
+                data = await self._bytes.__anext__()
+            except StopAsyncIteration:
+                data = b""
             except httpx.HTTPError as problem:
                 path = self._response.request.url.path
                 raise _failure(problem, "POST", path, self._timeout, sent=True) from problem
@@ -240,7 +242,6 @@ class HttpChunks:
 
     async def aclose(self) -> None:
         """Let go of the connection."""
-        await self._bytes.aclose()
         await self._response.aclose()
 
 
@@ -302,7 +303,9 @@ def _failure(problem: httpx.HTTPError, method: str, path: str, timeout: float, *
     if isinstance(problem, httpx.UnsupportedProtocol):
         return ConfigError(f"the gateway's address needs http:// or https:// before it: {problem}")
     why = str(problem) or type(problem).__name__
-    return ConnectionFailed(f"{method} {path}: the connection broke before the answer was whole: {why}", may_repeat=not sent)
+    return ConnectionFailed(
+        f"{method} {path}: the connection broke before the answer was whole: {why}", may_repeat=not sent
+    )
 
 
 def _timed_out(method: str, path: str, timeout: float) -> RequestTimeout:

@@ -64,7 +64,9 @@ class Upstream:
             UpstreamTimeout: The headers were not there in time.
             UpstreamUnavailable: The provider can't be reached, or broke the connection off.
         """
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.first_byte)
+        limits = aiohttp.ClientTimeout(
+            total=None, sock_connect=timeouts.connect, sock_read=timeouts.first_byte
+        )
         try:
             response = await self._request(request, limits)
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
@@ -83,7 +85,9 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _request(self, request: UpstreamRequest, limits: aiohttp.ClientTimeout) -> "aiohttp.client._RequestContextManager":
+    def _request(
+        self, request: UpstreamRequest, limits: aiohttp.ClientTimeout
+    ) -> "aiohttp.client._RequestContextManager":
         session = self._session
         if session is None or session.closed:
             session = self._session = _new_session()
@@ -105,7 +109,9 @@ class UpstreamStream:
         headers: The response headers, looked up in any case.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, request: UpstreamRequest, timeouts: TimeoutsConfig) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, request: UpstreamRequest, timeouts: TimeoutsConfig
+    ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response = response
@@ -185,11 +191,17 @@ def _error(
     if isinstance(problem, aiohttp.SocketTimeoutError):
         return UpstreamTimeout(f"{host} sent nothing for {timeouts.first_byte:g} s")
     if isinstance(problem, TimeoutError):
-        return UpstreamTimeout(f"{host} {f'sent nothing for {idle:g} s' if idle else 'took longer than the route allows'}")
+        return UpstreamTimeout(
+            f"{host} {f'sent nothing for {idle:g} s' if idle else 'took longer than the route allows'}"
+        )
     if isinstance(problem, aiohttp.ClientConnectorError):
-        return UpstreamUnavailable(f"{host} can't be reached: {problem.os_error.strerror or problem.os_error}")
+        return UpstreamUnavailable(
+            f"{host} can't be reached: {problem.os_error.strerror or problem.os_error}"
+        )
     if isinstance(problem, aiohttp.ClientConnectionError | OSError):
-        return UpstreamUnavailable(f"{host} broke the connection off before its answer was complete", status=502)
+        return UpstreamUnavailable(
+            f"{host} broke the connection off before its answer was complete", status=502
+        )
     return UpstreamInvalid(f"{host}: the answer is not whole or not HTTP ({type(problem).__name__})")
 
 

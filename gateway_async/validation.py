@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from gateway_async.config import RouteType
 from gateway_async.errors import InvalidRequest
 from gateway_async.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
+from gateway_async.schemas.embeddings import text_as_input
 
 _VALIDATORS = {
     RouteType.LLM_V1_CHAT: ChatRequest.__pydantic_validator__,
@@ -65,7 +66,7 @@ def validate(kind: RouteType, data: dict[str, Any]) -> dict[str, Any]:
         InvalidRequest: It is not well-formed; every field that is wrong is listed.
     """
     if kind is RouteType.LLM_V1_EMBEDDINGS:
-        data = EmbeddingRequest.take_text(data)
+        data = text_as_input(data)
     try:
         _VALIDATORS[kind].validate_python(data, strict=True)
     except ValidationError as problem:
@@ -78,7 +79,9 @@ def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
     fields: dict[tuple[Any, ...], dict[str, Any]] = {}
     for entry in problem.errors(include_url=False, include_context=False, include_input=False):
         loc = ("body", *_path(entry["loc"], data))
-        fields.setdefault((loc, entry["type"]), {"loc": list(loc), "msg": entry["msg"], "type": entry["type"]})
+        fields.setdefault(
+            (loc, entry["type"]), {"loc": list(loc), "msg": entry["msg"], "type": entry["type"]}
+        )
     detail = list(fields.values())
     lines = [f"{'.'.join(str(part) for part in entry['loc'][1:])}: {entry['msg']}" for entry in detail]
     return InvalidRequest("; ".join(lines), detail=detail)

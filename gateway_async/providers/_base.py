@@ -187,7 +187,9 @@ def invalid(provider: str, problem: str) -> NoReturn:
 
 def broken_off(provider: str) -> UpstreamInvalid:
     """The error for a stream that ends before its end."""
-    return UpstreamInvalid(f"{provider}: the stream broke off before the answer was complete", provider=provider)
+    return UpstreamInvalid(
+        f"{provider}: the stream broke off before the answer was complete", provider=provider
+    )
 
 
 OUR_CREDENTIALS = frozenset({401, 402, 403, 407})
@@ -197,7 +199,9 @@ CALLER_S = frozenset({400, 404, 408, 409, 413, 415, 422, 429})
 """The request is at fault: the status is passed on."""
 
 
-def upstream_error(provider: str, response: UpstreamResponse, *, secrets: Iterable[str] = ()) -> UpstreamError:
+def upstream_error(
+    provider: str, response: UpstreamResponse, *, secrets: Iterable[str] = ()
+) -> UpstreamError:
     """The error for an upstream's answer that is not a success; its words are kept, keys taken out of them.
 
     Args:

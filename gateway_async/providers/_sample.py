@@ -33,7 +33,9 @@ class _Sampler:
         if "const" in schema:
             return schema["const"]
         if options := schema.get("enum"):
-            return next((option for option in options if str(option).lower() in self._text.lower()), options[0])
+            return next(
+                (option for option in options if str(option).lower() in self._text.lower()), options[0]
+            )
         for key in ("anyOf", "oneOf"):
             if members := schema.get(key):
                 return self.value(members[0], depth + 1) if depth < _DEEPEST else None
@@ -63,7 +65,9 @@ class _Sampler:
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         properties = schema.get("properties") or {}
         wanted = properties if depth < _DEEPEST else schema.get("required") or ()
-        return {name: self.value(properties.get(name, {}), depth + 1) for name in wanted if depth < 2 * _DEEPEST}
+        return {
+            name: self.value(properties.get(name, {}), depth + 1) for name in wanted if depth < 2 * _DEEPEST
+        }
 
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         if depth >= _DEEPEST:

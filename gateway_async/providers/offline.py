@@ -97,7 +97,9 @@ class Reply:
         choices: list[Json] = []
         for index in self._choices:
             if not self._chat:
-                choices.append({"index": index, "text": text, "finish_reason": self._finish, "logprobs": None})
+                choices.append(
+                    {"index": index, "text": text, "finish_reason": self._finish, "logprobs": None}
+                )
                 continue
             message: Json = {"role": "assistant", "content": None if self._call else text}
             if self._call:
@@ -156,7 +158,12 @@ def embeddings(data: Json, model: str) -> Json:
         vectors = [base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() for v in vectors]
     used = sum(map(len, bags))
     rows = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(vectors)]
-    return {"object": "list", "data": rows, "model": model, "usage": {"prompt_tokens": used, "total_tokens": used}}
+    return {
+        "object": "list",
+        "data": rows,
+        "model": model,
+        "usage": {"prompt_tokens": used, "total_tokens": used},
+    }
 
 
 def vector(bag: Sequence[str], dimensions: int) -> list[float]:
@@ -178,7 +185,11 @@ def tokens(text: str) -> list[str]:
 
 
 def _bag(text: str | list[int]) -> list[str]:
-    return [token.strip().lower() for token in tokens(text)] if isinstance(text, str) else [f"#{n}" for n in text]
+    return (
+        [token.strip().lower() for token in tokens(text)]
+        if isinstance(text, str)
+        else [f"#{n}" for n in text]
+    )
 
 
 def _cut(pieces: list[str], data: Json) -> tuple[list[str], str]:
@@ -222,7 +233,9 @@ def _completion_text(data: Json) -> str:
 
 def _tool_call(data: Json) -> Json | None:
     """The call that the model asks for when it has tools and no tool's answer yet."""
-    functions = [tool["function"] for tool in data.get("tools") or () if isinstance(tool.get("function"), dict)]
+    functions = [
+        tool["function"] for tool in data.get("tools") or () if isinstance(tool.get("function"), dict)
+    ]
     choice = data.get("tool_choice", "auto")
     last = data["messages"][-1]
     if not functions or choice == "none" or last.get("role") == "tool":
@@ -238,7 +251,9 @@ def _content(message: Json) -> str:
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
-    return " ".join(part["text"] if part.get("type") == "text" else f"[{part.get('type')}]" for part in content)
+    return " ".join(
+        part["text"] if part.get("type") == "text" else f"[{part.get('type')}]" for part in content
+    )
 
 
 def _texts(data: Json) -> Iterator[str]:

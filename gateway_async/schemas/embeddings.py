@@ -19,6 +19,13 @@ Texts = Annotated[
 ]
 
 
+def text_as_input(data: Any) -> Any:
+    """The request with its texts under `input`, where it has them under `text`."""
+    if isinstance(data, dict) and "text" in data and data.get("input") is None:
+        return {("input" if key == "text" else key): value for key, value in data.items() if key != "input"}
+    return data
+
+
 class EmbeddingRequest(RequestModel):
     """Texts to embed: a text, several, or the same as tokens.
 
@@ -36,9 +43,7 @@ class EmbeddingRequest(RequestModel):
     @classmethod
     def take_text(cls, data: Any) -> Any:
         """Read `text` as `input`."""
-        if isinstance(data, dict) and "text" in data and data.get("input") is None:
-            return {("input" if key == "text" else key): value for key, value in data.items() if key != "input"}
-        return data
+        return text_as_input(data)
 
 
 class Embedding(ResponseModel):

@@ -1,8 +1,8 @@
 """The gateway's server: an ASGI app, to run by `gateway start` or to mount in a service that exists.
 
-    from gateway_server import create_app
+from gateway_server import create_app
 
-    app = Starlette(routes=[Mount("/ai", app=create_app("gateway.yaml"))])
+app = Starlette(routes=[Mount("/ai", app=create_app("gateway.yaml"))])
 """
 
 try:

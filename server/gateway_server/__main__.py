@@ -8,7 +8,11 @@ def main() -> None:
     try:
         from gateway_server.cli import run
     except ImportError as absent:
-        if absent.name is None or absent.name.split(".")[0] in ("gateway_async", "gateway_sync", "gateway_server"):
+        if absent.name is None or absent.name.split(".")[0] in (
+            "gateway_async",
+            "gateway_sync",
+            "gateway_server",
+        ):
             raise
         sys.exit(f"gateway: this command needs {absent.name}: pip install 'ai-gateway-sdk[server]'")
     run()

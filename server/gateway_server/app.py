@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import get_route_path
 from starlette.types import Receive, Scope, Send
 
 from gateway_async.config import GatewayConfig
@@ -56,7 +55,11 @@ class GatewayApp(Starlette):
                 *([Middleware(AccessLog)] if access_log else []),
                 Middleware(BodyLimit, max_bytes=max_bytes),
             ],
-            exception_handlers={GatewayError: _on_gateway_error, HTTPException: _on_http_error, Exception: _on_bug},
+            exception_handlers={
+                GatewayError: _on_gateway_error,
+                HTTPException: _on_http_error,
+                Exception: _on_bug,
+            },
             lifespan=lifespan(self),
         )
 
@@ -97,9 +100,10 @@ def create_app(config: ConfigSource = None, *, access_log: bool = False) -> Gate
     """
     if config is None:
         config = os.environ.get("MLFLOW_GATEWAY_CONFIG") or None
-    path = Path(config) if isinstance(config, str | os.PathLike) else None
-    source = path if isinstance(config, str | os.PathLike) else config
-    return GatewayApp(load_config(source), path=path, access_log=access_log)
+    if isinstance(config, str | os.PathLike):
+        path = Path(config).absolute()
+        return GatewayApp(load_config(path), path=path, access_log=access_log)
+    return GatewayApp(load_config(config), path=None, access_log=access_log)
 
 
 def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[None]]:
@@ -118,9 +122,15 @@ def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[N
     return run
 
 
+def _path(request: Request) -> str:
+    """The path within this app, without the prefix of a mount."""
+    path, prefix = request.scope["path"], request.scope.get("root_path", "")
+    return str(path.removeprefix(prefix))
+
+
 async def _on_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
-    status, body = dialect_of(get_route_path(request.scope)).error(error)
+    status, body = dialect_of(_path(request)).error(error)
     response = Response(body, status, media_type="application/json")
     response.raw_headers += error_headers(error)
     return response

@@ -37,7 +37,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines."
 def start(
     config_path: Annotated[
         Path | None,
-        typer.Option(envvar="MLFLOW_GATEWAY_CONFIG", help="The configuration file; it is watched for changes."),
+        typer.Option(
+            envvar="MLFLOW_GATEWAY_CONFIG", help="The configuration file; it is watched for changes."
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 5000,
@@ -152,7 +154,9 @@ def _show_chunk(chunk: dict[str, Any]) -> None:
         piece = choice.get("text") or delta.get("content") or ""
         for call in delta.get("tool_calls") or ():
             function = call.get("function") or {}
-            piece += (f"{function['name']} " if function.get("name") else "") + (function.get("arguments") or "")
+            piece += (f"{function['name']} " if function.get("name") else "") + (
+                function.get("arguments") or ""
+            )
         print(piece, end="", flush=True)
 
 
@@ -171,7 +175,9 @@ def _loaded(path: Path | None) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # said here in a sentence instead
             for old in document.old_keys():
-                err.print(f"[yellow]warning[/] {escape(str(path))}: {old!r} is an older key, which still loads")
+                err.print(
+                    f"[yellow]warning[/] {escape(str(path))}: {old!r} is an older key, which still loads"
+                )
             return load_config(path)
     except ConfigError as wrong:
         err.print(f"[red]error[/] {escape(wrong.message)}")
@@ -185,7 +191,11 @@ def _greet(address: str, routes: list[Any], path: Path | None, *, as_json: bool)
         listed = [route.model_dump(mode="json") for route in told]
         print(json.dumps({"address": address, "pid": os.getpid(), "routes": listed}), flush=True)
         return
-    source = escape(str(path)) if path else "no configuration: nothing here needs a key, but the routes named after one"
+    source = (
+        escape(str(path))
+        if path
+        else "no configuration: nothing here needs a key, but the routes named after one"
+    )
     out.print(f"\n[bold]AI gateway[/] at [bold cyan]{address}[/]  ({source})\n")
     out.print(_table([(r.name, r.route_type, r.model.provider, r.model.name or "") for r in told]))
     if told:

@@ -49,7 +49,9 @@ def _openai_body(error: GatewayError, status: int) -> dict[str, Any]:
         param = ".".join(str(part) for part in error.detail[0]["loc"][1:]) or None
     return {
         "message": error.message,
-        "type": {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(status, kind),
+        "type": {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}.get(
+            status, kind
+        ),
         "param": "model" if isinstance(error, RouteNotFound) else param,
         "code": code,
     }

@@ -23,7 +23,6 @@ async def watch(path: Path, apply: Callable[[GatewayConfig], None]) -> None:
         path: The configuration file.
         apply: Takes the new configuration, or raises `GatewayError` and changes nothing.
     """
-    path = path.absolute()
     content = _read(path)
     # The folder is watched, not the file: editors and deployments replace a file by renaming another over it.
     async for _ in awatch(path.parent, recursive=False, step=50, debounce=400):

@@ -51,7 +51,9 @@ async def send_stream(send: Send, answer: StreamAnswer, dialect: Dialect) -> Non
     """Send a stream, and close it. A failure becomes an event in the caller's dialect, never a silent end."""
     end = dialect.stream_end
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": [*_STREAM, *raw(answer.headers)]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [*_STREAM, *raw(answer.headers)]}
+        )
         try:
             async for batch in answer:
                 await send({"type": "http.response.body", "body": sse.encode(batch), "more_body": True})

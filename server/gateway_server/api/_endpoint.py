@@ -22,13 +22,15 @@ class ModelEndpoint:
             body = await read_body(receive)
             if body is None:
                 return
-            with LeaveWatch(receive) as watch:
+            whole: Answer | None = None
+            with LeaveWatch(receive):
                 answer = await self.answer(scope, body)
                 if not isinstance(answer, Answer):
                     await send_stream(send, answer, self.dialect)
                     return
-            if not watch.left:
-                await send_json(send, answer.body, headers=raw(answer.headers))
+                whole = answer
+            if whole is not None:  # None: the caller left, and there is nobody to send it to
+                await send_json(send, whole.body, headers=raw(whole.headers))
         except GatewayError as error:
             await send_error(send, error, self.dialect)
 

@@ -32,16 +32,16 @@ _POLICY = "; ".join(
 
 Json = dict[str, Any]
 
-_CHAT = {"messages": [{"role": "user", "content": "Tell me a joke about rabbits"}]}
-_COMPLETION = {"prompt": "It's one small step for", "max_tokens": 64}
-_EMBEDDING = {"input": ["It was the best of times", "It was the worst of times"]}
-_LIMITS = {"route": "chat", "limits": [{"calls": 50, "renewal_period": "minute", "key": "user"}]}
-_ROUTE = {
+_CHAT: Json = {"messages": [{"role": "user", "content": "Tell me a joke about rabbits"}]}
+_COMPLETION: Json = {"prompt": "It's one small step for", "max_tokens": 64}
+_EMBEDDING: Json = {"input": ["It was the best of times", "It was the worst of times"]}
+_LIMITS: Json = {"route": "chat", "limits": [{"calls": 50, "renewal_period": "minute", "key": "user"}]}
+_ROUTE: Json = {
     "name": "my-route",
     "route_type": "llm/v1/chat",
     "model": {"provider": "openai", "name": "gpt-5-mini", "config": {"openai_api_key": "…"}},
 }
-_STREAMED = {"stream": True}
+_STREAMED: Json = {"stream": True}
 
 _EXAMPLES: dict[str, Json] = {
     "chat": _CHAT,
@@ -97,7 +97,11 @@ def _document() -> Json:
         release = "0"
     return {
         "openapi": "3.1.0",
-        "info": {"title": "AI Gateway", "version": release, "description": "Routes to models, under one API."},
+        "info": {
+            "title": "AI Gateway",
+            "version": release,
+            "description": "Routes to models, under one API.",
+        },
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": _paths(),
         "components": {"schemas": _schemas()},
@@ -119,11 +123,25 @@ def _schemas() -> Json:
     for name in ("ChatRequest", "CompletionRequest", "EmbeddingRequest"):
         # Under /gateway the address names the route: the same schema without `model`.
         properties = {key: value for key, value in found[name]["properties"].items() if key != "model"}
-        found[name + "WithoutModel"] = {**found[name], "title": name + "WithoutModel", "properties": properties}
+        found[name + "WithoutModel"] = {
+            **found[name],
+            "title": name + "WithoutModel",
+            "properties": properties,
+        }
         found[name] = {**found[name], "required": ["model", *found[name].get("required", ())]}
-        found[name]["properties"]["model"] = {"type": "string", "title": "Model", "description": "A route's name."}
-    found["Error"] = _error("detail", "What happened: a sentence, or for a field that is wrong a list of fields.")
-    found["OpenAIError"] = {"type": "object", "properties": {"error": {"type": "object"}}, "required": ["error"]}
+        found[name]["properties"]["model"] = {
+            "type": "string",
+            "title": "Model",
+            "description": "A route's name.",
+        }
+    found["Error"] = _error(
+        "detail", "What happened: a sentence, or for a field that is wrong a list of fields."
+    )
+    found["OpenAIError"] = {
+        "type": "object",
+        "properties": {"error": {"type": "object"}},
+        "required": ["error"],
+    }
     return found
 
 
@@ -148,7 +166,7 @@ def _paths() -> Json:
         ("/v1/completions", "Completion", {"completion": _COMPLETION}),
         ("/v1/embeddings", "Embedding", {"embeddings": _EMBEDDING}),
     ):
-        answers = {"application/json": _schema(f"{kind}Response")}
+        answers: Json = {"application/json": _schema(f"{kind}Response")}
         if kind != "Embedding":
             answers["text/event-stream"] = {"schema": _ref(f"{kind}Chunk")}
         named = {name: {"model": kind.lower(), **example} for name, example in examples.items()}
@@ -164,7 +182,9 @@ def _paths() -> Json:
         }
     listing = {"application/json": {"schema": {"type": "object"}}}
     paths["/v1/models"] = {"get": _operation("models", "OpenAI's API", "The routes, as models", listing)}
-    paths["/v1/models/{name}"] = {"get": _operation("model", "OpenAI's API", "A route, as a model", listing, name=True)}
+    paths["/v1/models/{name}"] = {
+        "get": _operation("model", "OpenAI's API", "A route, as a model", listing, name=True)
+    }
     for base, word, schema in (
         ("/api/2.0/gateway/routes/", "route", "Route"),
         ("/api/2.0/endpoints/", "endpoint", "Endpoint"),
@@ -184,7 +204,9 @@ def _paths() -> Json:
     for base, word in (("/api/2.0/gateway/limits/", "route"), ("/api/2.0/endpoints/limits/", "endpoint")):
         answer = {"application/json": _schema("LimitsConfig")}
         body = (_schema("SetLimitsModel"), {"limits": _LIMITS})
-        paths[base] = {"post": _operation(f"set_{word}_limits", "Limits", f"Set a {word}'s limits", answer, body=body)}
+        paths[base] = {
+            "post": _operation(f"set_{word}_limits", "Limits", f"Set a {word}'s limits", answer, body=body)
+        }
         paths[base + "{name}"] = {
             "get": _operation(f"get_{word}_limits", "Limits", f"A {word}'s limits", answer, name=True)
         }
@@ -215,7 +237,12 @@ def _operation(
     parameters: list[Json] | None = None,
     error: str = "Error",
 ) -> Json:
-    named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": r"^[\w\-.]+$"}}
+    named = {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": r"^[\w\-.]+$"},
+    }
     found: Json = {
         "operationId": operation,
         "tags": [tag],
@@ -231,7 +258,10 @@ def _operation(
     }
     if body is not None:
         schema, examples = body
-        content = {**schema, "examples": {key: {"summary": key, "value": value} for key, value in examples.items()}}
+        content = {
+            **schema,
+            "examples": {key: {"summary": key, "value": value} for key, value in examples.items()},
+        }
         found["requestBody"] = {"required": True, "content": {"application/json": content}}
     return found
 

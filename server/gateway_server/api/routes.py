@@ -27,7 +27,9 @@ class Routes:
         """A page of routes."""
         token = request.query_params.get("page_token")
         page, following = self._gateway.routes(0 if token is None else decode_token(token))
-        body: dict[str, object] = {"endpoints" if self._newer else "routes": [self._told(request, r) for r in page]}
+        body: dict[str, object] = {
+            "endpoints" if self._newer else "routes": [self._told(request, r) for r in page]
+        }
         if following is not None:
             body["next_page_token"] = encode_token(following)
         return _json(body)
