@@ -4,6 +4,7 @@ The one piece of state that the documented API keeps per process.
 """
 
 import os
+import re
 from urllib.parse import urlsplit
 
 from gateway_async.errors import ConfigError
@@ -22,7 +23,8 @@ def set_gateway_uri(gateway_uri: str) -> None:
     """
     if not _is_address(gateway_uri):
         raise ConfigError(
-            f"{gateway_uri!r} is no address of a gateway: scheme and host are needed, such as http://localhost:5000"
+            f"{without_credentials(gateway_uri)!r} is no address of a gateway: scheme and host are needed, such as "
+            "http://localhost:5000"
         )
     global _address
     _address = gateway_uri
@@ -43,18 +45,25 @@ def get_gateway_uri() -> str:
 
 
 def resolve_route_url(base: str, route_url: str) -> str:
-    """The absolute address of a route; one that is absolute already (as Databricks gives) stays.
+    """The absolute address of a route; one that is absolute already (as Databricks gives) stays, and so does one whose
+    gateway has no address of its own (`local`, or `databricks`, which stands for several).
 
     A gateway that is mounted under a path gives addresses that begin with that path, as `base` ends with it: it is
     not written twice.
     """
-    parts = urlsplit(route_url)
-    if (parts.scheme and parts.netloc) or base == "local":
+    parts, address = urlsplit(route_url), urlsplit(base)
+    if (parts.scheme and parts.netloc) or address.scheme not in ("http", "https"):
         return route_url
-    address = urlsplit(base)
     prefix = address.path.rstrip("/")
-    path = route_url if prefix and route_url.startswith(prefix + "/") else f"{prefix}/{route_url.lstrip('/')}"
+    # Its own path begins with /gateway/, so that a mount at /gateway can be told from none.
+    whole = prefix and route_url.startswith(f"{prefix}/gateway/")
+    path = route_url if whole else f"{prefix}/{route_url.lstrip('/')}"
     return f"{address.scheme}://{address.netloc}{path}"
+
+
+def without_credentials(uri: str) -> str:
+    """The address as a message may show it: a user and a password in it are left out."""
+    return re.sub(r"(?<![^/])[^/@]*@", "", uri)
 
 
 def _is_address(uri: str) -> bool:

@@ -1,6 +1,13 @@
 """The bases of every pydantic model: one place says what happens to a field that nobody knows."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+
+Several = Annotated[list[T], Field(fail_fast=True)]
+"""A list in a request. Of its items the first wrong one is reported: a body may hold millions of wrong ones."""
 
 
 class ConfigModel(BaseModel):

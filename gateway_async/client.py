@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from gateway_async.address import get_gateway_uri, resolve_route_url
 from gateway_async.config import GatewayConfig, LimitsConfig, Route
-from gateway_async.errors import BadRequest, ConfigError, GatewayError, RouteNotFound
+from gateway_async.errors import BadRequest, ConfigError, GatewayError, InvalidAnswer, RouteNotFound
 from gateway_async.paging import PagedList
 from gateway_async.schemas import (
     ChatChunk,
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway_async.transport import Transport
+
+_M = TypeVar("_M", bound=BaseModel)
 
 
 class AsyncGatewayClient:
@@ -115,6 +120,8 @@ class AsyncGatewayClient:
         Raises:
             RouteNotFound: The gateway has no such route.
         """
+        if not name:
+            raise BadRequest("get_route needs the name of a route")
         return self._route(await self._transport.route(name))
 
     async def search_routes(self, page_token: str | None = None) -> PagedList[Route]:
@@ -205,7 +212,7 @@ class AsyncGatewayClient:
         Raises:
             GatewayError: As for `query`.
         """
-        return ChatResponse.model_validate(await self._transport.query(route, _payload(request)))
+        return _typed(ChatResponse, await self._transport.query(route, _payload(request)))
 
     async def completions(
         self, route: str, request: CompletionRequest | Mapping[str, Any]
@@ -219,7 +226,7 @@ class AsyncGatewayClient:
         Raises:
             GatewayError: As for `query`.
         """
-        return CompletionResponse.model_validate(await self._transport.query(route, _payload(request)))
+        return _typed(CompletionResponse, await self._transport.query(route, _payload(request)))
 
     async def embeddings(
         self, route: str, request: EmbeddingRequest | Mapping[str, Any]
@@ -233,7 +240,7 @@ class AsyncGatewayClient:
         Raises:
             GatewayError: As for `query`.
         """
-        return EmbeddingResponse.model_validate(await self._transport.query(route, _payload(request)))
+        return _typed(EmbeddingResponse, await self._transport.query(route, _payload(request)))
 
     def stream_chat(self, route: str, request: ChatRequest | Mapping[str, Any]) -> AsyncStream[ChatChunk]:
         """The answer of a chat route as it comes, typed.
@@ -242,7 +249,9 @@ class AsyncGatewayClient:
             route: The route's name.
             request: The conversation; what is not set in it is not sent.
         """
-        return AsyncStream(lambda: self._transport.stream(route, _payload(request)), ChatChunk.model_validate)
+        return AsyncStream(
+            lambda: self._transport.stream(route, _payload(request)), partial(_typed, ChatChunk)
+        )
 
     def stream_completions(
         self, route: str, request: CompletionRequest | Mapping[str, Any]
@@ -254,7 +263,7 @@ class AsyncGatewayClient:
             request: The text to continue; what is not set in it is not sent.
         """
         return AsyncStream(
-            lambda: self._transport.stream(route, _payload(request)), CompletionChunk.model_validate
+            lambda: self._transport.stream(route, _payload(request)), partial(_typed, CompletionChunk)
         )
 
     async def set_limits(self, route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
@@ -269,9 +278,7 @@ class AsyncGatewayClient:
             RouteNotFound: The gateway has no such route.
             GatewayError: The gateway does not set limits; mlflow's own does so on Databricks only.
         """
-        return LimitsConfig.model_validate(
-            await self._transport.set_limits({"route": route, "limits": limits})
-        )
+        return _typed(LimitsConfig, await self._transport.set_limits({"route": route, "limits": limits}))
 
     async def get_limits(self, route: str) -> LimitsConfig:
         """The limits of a route.
@@ -285,7 +292,7 @@ class AsyncGatewayClient:
         """
         if not route:
             raise BadRequest("get_limits needs the name of a route")
-        return LimitsConfig.model_validate(await self._transport.limits(route))
+        return _typed(LimitsConfig, await self._transport.limits(route))
 
     async def aclose(self) -> None:
         """Close the connections, except those of an `http_client` of your own."""
@@ -306,9 +313,9 @@ class AsyncGatewayClient:
             )
         return _rebuild, (type(self), self._gateway_uri, self._settings, self._local)
 
-    def _route(self, route: dict[str, Any]) -> Route:
-        url = resolve_route_url(self._gateway_uri, route["route_url"])
-        return Route.model_validate({**route, "route_url": url})
+    def _route(self, route: Any) -> Route:
+        found = _typed(Route, route)
+        return found.model_copy(update={"route_url": resolve_route_url(self._gateway_uri, found.route_url)})
 
 
 def _rebuild(
@@ -319,6 +326,22 @@ def _rebuild(
 
 def _payload(request: Any) -> Any:
     return request if isinstance(request, Mapping) else request.model_dump(mode="json", exclude_unset=True)
+
+
+def _typed(schema: type[_M], answer: Any) -> _M:
+    """The answer in its schema's form.
+
+    Raises:
+        InvalidAnswer: It has another.
+    """
+    try:
+        return schema.model_validate(answer)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise InvalidAnswer(
+            f"the gateway's answer is no {schema.__name__}: {where}: {first['msg']}"
+        ) from None
 
 
 def _as_it_is(chunk: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@
     │   └── UpstreamTimeout       504
     └── ClientError                    raised in the client only, when there is no answer to speak of
         ├── ConnectionFailed      503
+        ├── InvalidAnswer         502  something answers at the address that is no gateway
         └── RequestTimeout        504
 
 On the wire an error is `{"detail", "error_code", "message"}` (`GatewayError.body`); the client rebuilds it with
@@ -239,6 +240,12 @@ class ConnectionFailed(ClientError):
     def __init__(self, message: str, *, may_repeat: bool = False) -> None:
         super().__init__(message)
         self.may_repeat = may_repeat
+
+
+class InvalidAnswer(ClientError):
+    """The answer is not what a gateway gives; the address may be somebody else's."""
+
+    status, error_code = 502, "BAD_GATEWAY"
 
 
 class RequestTimeout(ClientError):

@@ -5,7 +5,6 @@ and closed when the loop ends.
 """
 
 import os
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from anyio.lowlevel import RunVar
@@ -38,12 +37,12 @@ async def get_route(name: str) -> Route:
     Raises:
         RouteNotFound: The gateway has no such route.
     """
-    return await (await _client()).get_route(name)
+    return await _client().get_route(name)
 
 
 async def search_routes() -> list[Route]:
     """Every route of the gateway, over all pages."""
-    client = await _client()
+    client = _client()
     page = await client.search_routes()
     routes = page.to_list()
     while page.token is not None:
@@ -66,7 +65,7 @@ async def create_route(
     Raises:
         GatewayError: The gateway does not create routes; mlflow's own does so on Databricks only.
     """
-    return await (await _client()).create_route(name, route_type, model)
+    return await _client().create_route(name, route_type, model)
 
 
 async def delete_route(name: str) -> None:
@@ -79,7 +78,7 @@ async def delete_route(name: str) -> None:
         RouteNotFound: The gateway has no such route.
         GatewayError: The gateway does not delete routes; mlflow's own does so on Databricks only.
     """
-    await (await _client()).delete_route(name)
+    await _client().delete_route(name)
 
 
 async def set_limits(route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
@@ -92,7 +91,7 @@ async def set_limits(route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
     Raises:
         GatewayError: The gateway does not set limits; mlflow's own does so on Databricks only.
     """
-    return await (await _client()).set_limits(route, limits)
+    return await _client().set_limits(route, limits)
 
 
 async def get_limits(route: str) -> LimitsConfig:
@@ -104,7 +103,7 @@ async def get_limits(route: str) -> LimitsConfig:
     Raises:
         GatewayError: The gateway does not tell limits; mlflow's own does so on Databricks only.
     """
-    return await (await _client()).get_limits(route)
+    return await _client().get_limits(route)
 
 
 async def query(route: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +116,7 @@ async def query(route: str, data: dict[str, Any]) -> dict[str, Any]:
     Raises:
         GatewayError: As for `AsyncGatewayClient.query`.
     """
-    return await (await _client()).query(route, data)
+    return await _client().query(route, data)
 
 
 async def stream(route: str, data: dict[str, Any]) -> AsyncStream[dict[str, Any]]:
@@ -130,43 +129,17 @@ async def stream(route: str, data: dict[str, Any]) -> AsyncStream[dict[str, Any]
     Raises:
         GatewayError: The call is refused.
     """
-    return await (await _client()).stream(route, data)
+    return await _client().stream(route, data)
 
 
-class _Shared:
-    """The client of one event loop."""
-
-    def __init__(self, recipe: tuple[str, str | None]) -> None:
-        self.recipe = recipe
-        self.client = AsyncGatewayClient(recipe[0], api_key=recipe[1])
-        self._closer = self._close_with_the_loop()
-
-    async def start(self) -> None:
-        """Have the client closed when the loop ends."""
-        await anext(self._closer)
-
-    async def stop(self) -> None:
-        """Close the client."""
-        await self._closer.aclose()
-
-    async def _close_with_the_loop(self) -> AsyncGenerator[None]:
-        # A loop that ends closes its async generators: the one hook that it offers.
-        try:
-            yield
-        finally:
-            await self.client.aclose()
+_shared: RunVar[tuple[tuple[str, str | None], AsyncGatewayClient]] = RunVar("gateway_client")
 
 
-_shared: RunVar[_Shared] = RunVar("gateway_client")
-
-
-async def _client() -> AsyncGatewayClient:
+def _client() -> AsyncGatewayClient:
     recipe = (get_gateway_uri(), os.environ.get("GATEWAY_API_KEY"))
     shared = _shared.get(None)
-    if shared is None or shared.recipe != recipe:
-        if shared is not None:
-            await shared.stop()
-        shared = _Shared(recipe)
+    if shared is None or shared[0] != recipe:
+        # The one before is closed when its last call is over and nobody holds it any more.
+        shared = recipe, AsyncGatewayClient(recipe[0], api_key=recipe[1])
         _shared.set(shared)
-        await shared.start()
-    return shared.client
+    return shared[1]

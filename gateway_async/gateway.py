@@ -5,18 +5,20 @@ they started with.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
+from pydantic import BaseModel
 
 from gateway_async.call import Answer, Call, Caller, Handler, Headers, StreamAnswer
 from gateway_async.config import GatewayConfig, Route, RouteConfig, RouteType
 from gateway_async.errors import GatewayError, InvalidRequest, NotSupported, RouteNotFound
 from gateway_async.policies import compose
 from gateway_async.providers import get_provider
-from gateway_async.providers._base import Adapter, ChunkReader, Responder
+from gateway_async.providers._base import Adapter, ChunkReader, Responder, redact
+from gateway_async.secrets import Secret
 from gateway_async.upstream import Upstream, UpstreamStream
 from gateway_async.validation import validate
 
@@ -59,8 +61,9 @@ class Gateway:
             RouteNotFound: There is none.
         """
         if (entry := self._table.get(name)) is None:
+            shown = name if len(name) <= 100 else name[:100] + "…"
             raise RouteNotFound(
-                f"there is no route {name!r}; GET /api/2.0/gateway/routes/ lists those there are"
+                f"there is no route {shown!r}; GET /api/2.0/gateway/routes/ lists those there are"
             )
         return entry
 
@@ -114,6 +117,10 @@ def _build(config: GatewayConfig, upstream: Upstream) -> Mapping[str, RouteEntry
 
 def _entry(config: RouteConfig, upstream: Upstream) -> RouteEntry:
     route = config.to_route()
+    if route.limit is not None:
+        _log.warning(
+            "the limit of the route %r is shown, but this version does not enforce limits", route.name
+        )
     try:
         handler = _handler(config, route, upstream)
     except GatewayError as problem:
@@ -130,9 +137,24 @@ def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
     if isinstance(bound, Responder):
         return bound.respond
     destination = f"{provider.name}/{route.model.name or ''}".rstrip("/")
-    return _UpstreamHandler(
-        bound, upstream, (("x-gateway-route", route.name), ("x-gateway-destination", destination))
-    )
+    headers = (("x-gateway-route", route.name), ("x-gateway-destination", destination))
+    return _UpstreamHandler(bound, upstream, headers, tuple(_keys(config.model.config)))
+
+
+def _keys(settings: Any) -> Iterator[Secret]:
+    """The keys in a provider's settings."""
+    for _, value in settings or ():
+        if isinstance(value, Secret):
+            yield value
+        elif isinstance(value, BaseModel):
+            yield from _keys(value)
+
+
+def _hide(keys: Sequence[Secret], failed: GatewayError) -> None:
+    """Take the keys out of an error: an upstream may repeat one in its words."""
+    text = redact(failed.message, keys)
+    if text != failed.message:
+        failed.message, failed.detail, failed.args = text, text, (text,)
 
 
 class _Refuse:
@@ -148,28 +170,35 @@ class _Refuse:
 class _UpstreamHandler:
     """Answers calls by asking a provider."""
 
-    def __init__(self, adapter: Adapter, upstream: Upstream, headers: Headers) -> None:
+    def __init__(
+        self, adapter: Adapter, upstream: Upstream, headers: Headers, keys: Sequence[Secret]
+    ) -> None:
         self._adapter = adapter
         self._upstream = upstream
         self._headers = headers
+        self._keys = keys
 
     async def __call__(self, call: Call) -> Answer | StreamAnswer:
         try:
             request = self._adapter.request(call.data, stream=call.stream)
         except orjson.JSONEncodeError as problem:
             raise InvalidRequest(f"the request can't be passed on: {problem}") from None
-        if call.stream:
-            return await self._stream(call, await self._upstream.open(request, call.timeouts))
-        response = await self._upstream.send(request, call.timeouts, call.deadline)
-        if response.status >= 300:
-            raise self._adapter.error(response)
-        return Answer(self._adapter.answer(response), self._headers)
+        try:
+            if call.stream:
+                return await self._stream(call, await self._upstream.open(request, call.timeouts))
+            response = await self._upstream.send(request, call.timeouts, call.deadline)
+            if response.status >= 300:
+                raise self._adapter.error(response)
+            return Answer(self._adapter.answer(response), self._headers)
+        except GatewayError as failed:
+            _hide(self._keys, failed)
+            raise
 
     async def _stream(self, call: Call, upstream: UpstreamStream) -> StreamAnswer:
         try:
             if upstream.status >= 300:
                 raise self._adapter.error(await upstream.read_all())
-            stream = ProviderStream(upstream, self._adapter.reader(call.data), self._headers)
+            stream = ProviderStream(upstream, self._adapter.reader(call.data), self._headers, self._keys)
             await stream.start()
         except BaseException:
             await upstream.aclose()
@@ -180,8 +209,11 @@ class _UpstreamHandler:
 class ProviderStream:
     """A provider's stream in the standard shape: a `StreamAnswer`."""
 
-    def __init__(self, upstream: UpstreamStream, reader: ChunkReader, headers: Headers) -> None:
+    def __init__(
+        self, upstream: UpstreamStream, reader: ChunkReader, headers: Headers, keys: Sequence[Secret]
+    ) -> None:
         self.headers = headers
+        self._keys = keys
         self._upstream = upstream
         self._reader = reader
         self._first: list[bytes] = []
@@ -203,7 +235,7 @@ class ProviderStream:
 
     async def aclose(self) -> None:
         """Let go of the connection; it is closed unless the stream was read to its end."""
-        await self._upstream.aclose()
+        await self._upstream.aclose(finished=self._ended)
 
     async def _batch(self) -> list[bytes]:
         """The chunks that the next bytes bring; none at the end."""
@@ -216,6 +248,7 @@ class ProviderStream:
                 for chunk in self._reader.feed(data) if data else self._reader.end():
                     batch.append(chunk)
             except GatewayError as failed:
+                _hide(self._keys, failed)
                 if not batch:
                     raise
                 self._failed = failed

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from gateway_async.call import Answer, StreamAnswer
 from gateway_async.config import GatewayConfig
@@ -13,6 +13,7 @@ from gateway_async.gateway import Gateway
 from gateway_async.paging import decode_token, encode_token
 from gateway_async.streaming import ChunkSource
 from gateway_async.validation import decode, refuse_model
+from gateway_async.wire import encode
 
 Json = dict[str, Any]
 
@@ -78,7 +79,7 @@ class Local:
 
     async def _handle(self, route: str, data: Any) -> Answer | StreamAnswer:
         entry = self._gateway.find(route)
-        request = decode(to_json(data, inf_nan_mode="constants"))
+        request = decode(encode(data))
         refuse_model(request)
         return await self._gateway.handle(entry, request)
 

@@ -1,5 +1,6 @@
 """Making a call again when it failed in a way that may pass."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from gateway_async.errors import ConnectionFailed, GatewayError
+from gateway_async.errors import ClientError, ConnectionFailed, GatewayError
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class Retries:
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """The result of the first attempt that succeeds, or the error of the last."""
+        began = time.monotonic()
         try:
             return await attempt()
         except GatewayError as failed:
@@ -51,22 +53,22 @@ class Retries:
                 raise failure
             return await attempt()
 
+        def give_up(state: RetryCallState) -> bool:
+            too_late = time.monotonic() - began + state.upcoming_sleep >= self._timeout
+            return too_late or state.attempt_number > self._most
+
         retrying = AsyncRetrying(
-            stop=self._give_up,
+            stop=give_up,
             wait=_wait,
             retry=retry_if_exception(_may_pass),
             reraise=True,
         )
         return await retrying(again)
 
-    def _give_up(self, state: RetryCallState) -> bool:
-        too_late = (state.seconds_since_start or 0.0) + state.upcoming_sleep >= self._timeout
-        return too_late or state.attempt_number > self._most
-
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, ConnectionFailed):
-        return error.may_repeat
+    if isinstance(error, ClientError):  # its status is only what it amounts to: nobody answered with it
+        return isinstance(error, ConnectionFailed) and error.may_repeat
     return isinstance(error, GatewayError) and error.status in RETRIED
 
 

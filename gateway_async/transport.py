@@ -5,20 +5,32 @@ a network between is `local`.
 """
 
 import os
+import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
+from weakref import WeakKeyDictionary
 
 import anyio
 import httpx
-from pydantic_core import from_json, to_json
+from anyio.lowlevel import current_token
+from pydantic_core import from_json
 
+from gateway_async.address import without_credentials
 from gateway_async.databricks import is_databricks, resolve
-from gateway_async.errors import ConfigError, ConnectionFailed, GatewayError, RequestTimeout, from_response
+from gateway_async.errors import (
+    ConfigError,
+    ConnectionFailed,
+    GatewayError,
+    InvalidAnswer,
+    RequestTimeout,
+    from_response,
+)
 from gateway_async.retries import Retries
 from gateway_async.sse import Decoder
 from gateway_async.streaming import ChunkSource
+from gateway_async.wire import encode
 
 Json = dict[str, Any]
 
@@ -93,12 +105,14 @@ class Http:
     ) -> None:
         self._uri = uri.rstrip("/")
         self._databricks = is_databricks(uri)
-        key = api_key or os.environ.get("GATEWAY_API_KEY")
+        key = (api_key or os.environ.get("GATEWAY_API_KEY") or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigError("the gateway's key holds characters that no HTTP header can carry")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = timeout
         self._limits = httpx.Timeout(timeout, connect=min(timeout, 10.0), pool=None)
         self._retries = Retries(max_retries, timeout)
-        self._own = client is None
+        self._pools = Pools()
         self._client = client
 
     async def health(self) -> Json:
@@ -137,15 +151,16 @@ class Http:
     async def stream(self, route: str, data: Mapping[str, Any]) -> ChunkSource:
         """The answer of a route, chunk by chunk."""
         path = _invocations(route)
-        body = _encode({**data, "stream": True})
+        body = encode({**data, "stream": True})
         response = await self._retries.run(lambda: self._open("POST", path, body))
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            await response.aclose()
+            raise self._no_gateway(response, f"POST {path}", "an event stream")
         return HttpChunks(response, self._timeout)
 
     async def aclose(self) -> None:
-        """Close the pool, unless it is the caller's. The next call opens it again."""
-        if self._own and self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        """Close this loop's pool, unless it is the caller's. The next call opens it again."""
+        await self._pools.close()
 
     async def base(self) -> tuple[str, Mapping[str, str]]:
         """The address that stands before every path, and the headers that let us in."""
@@ -154,14 +169,14 @@ class Http:
         return self._uri, self._headers
 
     async def _json(self, method: str, path: str, payload: Any = None) -> Json:
-        body = None if payload is None else _encode(payload)
+        body = None if payload is None else encode(payload)
         with anyio.move_on_after(self._timeout) as scope:
             answer: Json = await self._retries.run(lambda: self._send(method, path, body))
             return answer
         assert scope.cancelled_caught
         raise _timed_out(method, path, self._timeout)
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> Any:
+    async def _send(self, method: str, path: str, body: bytes | None) -> Json:
         response = await self._open(method, path, body)
         try:
             content = await response.aread()
@@ -170,12 +185,19 @@ class Http:
         finally:
             await response.aclose()
         try:
-            return from_json(content or b"{}")
+            answer = from_json(content or b"{}")
         except ValueError:
-            what = f"{response.headers.get('content-type') or 'no content type'}, {len(content)} bytes"
-            raise GatewayError(
-                f"{method} {path}: the answer is not JSON ({what}); is {self._uri} the address of a gateway?"
-            ) from None
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._no_gateway(response, f"{method} {path}", "a JSON object")
+        return answer
+
+    def _no_gateway(self, response: httpx.Response, call: str, wanted: str) -> InvalidAnswer:
+        what = response.headers.get("content-type") or "something without a content type"
+        where = without_credentials(self._uri)
+        return InvalidAnswer(
+            f"{call}: the answer is {what}, not {wanted}; is {where} the address of a gateway?"
+        )
 
     async def _open(self, method: str, path: str, body: bytes | None) -> httpx.Response:
         """The response, its body not read yet.
@@ -183,21 +205,20 @@ class Http:
         Raises:
             GatewayError: It is no success, or there is none.
         """
-        if self._client is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-            self._client = httpx.AsyncClient(limits=limits)
+        client = self._client or await self._pools.get()
         base, headers = await self.base()
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
         try:
-            request = self._client.build_request(
+            request = client.build_request(
                 method, base + path, content=body, headers=headers, timeout=self._limits
             )
-            response = await self._client.send(request, stream=True, follow_redirects=False)
+            response = await client.send(request, stream=True, follow_redirects=False)
         except httpx.HTTPError as problem:
             raise _failure(problem, method, path, self._timeout, sent=method == "POST") from problem
         except httpx.InvalidURL as problem:
-            raise ConfigError(f"the gateway's address {self._uri!r} can't be used: {problem}") from None
+            shown = without_credentials(self._uri)
+            raise ConfigError(f"the gateway's address {shown!r} can't be used: {problem}") from None
         if response.status_code < 300:
             return response
         try:
@@ -207,6 +228,42 @@ class Http:
         finally:
             await response.aclose()
         raise _refusal(response, content, f"{method} {path}")
+
+
+class Pools:
+    """A pool for each event loop that calls, since connections can't change loops.
+
+    It is closed when its loop ends, or when nobody holds it any more.
+    """
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[Any, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = WeakKeyDictionary()
+
+    async def get(self) -> httpx.AsyncClient:
+        """The pool of the loop that runs, opened if need be."""
+        loop = current_token().native_token
+        pool, _ = self._of.get(loop, (None, None))
+        if pool is None or pool.is_closed:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+            pool = httpx.AsyncClient(limits=limits)
+            closer = _close_with_the_loop(pool)
+            await anext(closer)
+            self._of[loop] = pool, closer
+        return pool
+
+    async def close(self) -> None:
+        """Close the pool of the loop that runs."""
+        _, closer = self._of.pop(current_token().native_token, (None, None))
+        if closer is not None:
+            await closer.aclose()
+
+
+async def _close_with_the_loop(pool: httpx.AsyncClient) -> AsyncGenerator[None]:
+    # A loop that ends closes its async generators: the one hook that it offers.
+    try:
+        yield
+    finally:
+        await pool.aclose()
 
 
 class HttpChunks:
@@ -231,7 +288,10 @@ class HttpChunks:
                 path = self._response.request.url.path
                 raise _failure(problem, "POST", path, self._timeout, sent=True) from problem
             self._ended = not data
-            events = self._decoder.feed(data) if data else self._decoder.close()
+            try:
+                events = self._decoder.feed(data) if data else self._decoder.close()
+            except ValueError as problem:
+                raise InvalidAnswer(f"the stream can't be read: {problem}") from None
             self._ready.extend(event.data for event in events)
         if not self._ready:
             return None
@@ -247,11 +307,6 @@ class HttpChunks:
 
 def _invocations(route: str) -> str:
     return f"/gateway/{quote(route, safe='')}/invocations"
-
-
-def _encode(payload: Any) -> bytes:
-    # NaN goes out as it is and is refused by name, instead of arriving as null, which would mean "not given".
-    return to_json(payload, inf_nan_mode="constants")
 
 
 def read_chunk(data: bytes) -> Json:
@@ -280,7 +335,7 @@ def _refusal(response: httpx.Response, content: bytes, call: str) -> GatewayErro
     if response.has_redirect_location:
         body = f"the gateway's address has moved to {response.headers['location']}"
     after = response.headers.get("retry-after", "")
-    retry_after = float(after) if after.replace(".", "", 1).isdigit() else None
+    retry_after = float(after) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", after) else None
     return from_response(response.status_code, body, retry_after=retry_after, call=call)
 
 

@@ -1,19 +1,17 @@
-"""The way to the providers: the only module of the engine that opens sockets.
+"""The way to the providers: the one interface by which the engine sends requests to them.
 
-A narrow interface (send a request, read an answer whole or piece by piece) over one aiohttp pool per worker.
-Connections are reused, redirects are not followed, cookies are not kept, and the proxies of the environment are
-honoured.
+Connections are reused; redirects are not followed, cookies are not kept. Underneath is our own HTTP/1.1 client, or
+aiohttp where the environment names a proxy.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-
+from gateway_async import http1
 from gateway_async.config import TimeoutsConfig
 from gateway_async.errors import UpstreamError, UpstreamInvalid, UpstreamTimeout, UpstreamUnavailable
 from gateway_async.providers._base import UpstreamRequest, UpstreamResponse
@@ -21,14 +19,38 @@ from gateway_async.providers._base import UpstreamRequest, UpstreamResponse
 MAX_ANSWER_BYTES = 256 * 2**20
 """An answer larger than this is refused, so that no upstream can fill the memory."""
 
-_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+class UpstreamStream(Protocol):
+    """An answer as it comes. Its owner must close it."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self) -> bytes:
+        """The next bytes, as many as there are; none at the end.
+
+        Raises:
+            UpstreamTimeout: None came within the route's `first_byte` or `idle` seconds.
+            UpstreamUnavailable: The connection broke.
+        """
+        ...
+
+    async def read_all(self) -> UpstreamResponse:
+        """The rest, as a whole answer."""
+        ...
+
+    async def aclose(self, *, finished: bool = False) -> None:
+        """Let go of the connection. May be called twice.
+
+        Args:
+            finished: All that matters was read: the connection may serve again. Else it is closed at once, so that
+                the provider stops.
+        """
+        ...
 
 
-class Upstream:
-    """A pool of connections to providers. Opens on first use, in the loop that uses it."""
-
-    def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+class Transport(Protocol):
+    """What sends requests."""
 
     async def send(
         self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
@@ -43,41 +65,49 @@ class Upstream:
         Raises:
             UpstreamTimeout: It was not there in time.
             UpstreamUnavailable: The provider can't be reached, or broke the connection off.
-            UpstreamInvalid: The answer is larger than `MAX_ANSWER_BYTES`.
+            UpstreamInvalid: It is not HTTP, or larger than `MAX_ANSWER_BYTES`.
         """
-        limits = aiohttp.ClientTimeout(
-            total=None if deadline is None else max(deadline - time.monotonic(), 0.001),
-            sock_connect=timeouts.connect,
-            sock_read=timeouts.first_byte,
-        )
-        try:
-            async with self._request(request, limits) as response:
-                body = await _read_all(response, request)
-                return UpstreamResponse(response.status, response.headers, body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            raise _error(request, timeouts, problem) from problem
+        ...
 
-    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "UpstreamStream":
-        """The answer as it comes; the caller must close it.
+    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> UpstreamStream:
+        """The answer as it comes.
 
         Raises:
             UpstreamTimeout: The headers were not there in time.
             UpstreamUnavailable: The provider can't be reached, or broke the connection off.
         """
-        limits = aiohttp.ClientTimeout(
-            total=None, sock_connect=timeouts.connect, sock_read=timeouts.first_byte
-        )
-        try:
-            response = await self._request(request, limits)
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            raise _error(request, timeouts, problem) from problem
-        return UpstreamStream(response, request, timeouts)
+        ...
 
     async def aclose(self) -> None:
-        """Close every connection. The next request opens the pool again."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close every connection. The next request opens them again."""
+        ...
+
+
+class Upstream:
+    """Sends each request directly, or through the proxy that the environment names for its host."""
+
+    def __init__(self) -> None:
+        self._direct = Direct()
+        self._proxied: Transport | None = None
+        self._proxies = {scheme: proxy for scheme, proxy in getproxies().items() if scheme != "no"}
+
+    async def send(
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
+    ) -> UpstreamResponse:
+        """The whole answer; see `Transport.send`."""
+        transport = self._transport(request) if self._proxies else self._direct
+        return await transport.send(request, timeouts, deadline)
+
+    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> UpstreamStream:
+        """The answer as it comes; see `Transport.open`."""
+        transport = self._transport(request) if self._proxies else self._direct
+        return await transport.open(request, timeouts)
+
+    async def aclose(self) -> None:
+        """Close every connection. The next request opens them again."""
+        await self._direct.aclose()
+        if self._proxied is not None:
+            await self._proxied.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,125 +115,141 @@ class Upstream:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _request(
-        self, request: UpstreamRequest, limits: aiohttp.ClientTimeout
-    ) -> "aiohttp.client._RequestContextManager":
-        session = self._session
-        if session is None or session.closed:
-            session = self._session = _new_session()
-        return session.request(
+    def _transport(self, request: UpstreamRequest) -> Transport:
+        parts = urlsplit(request.url)
+        if not (self._proxies.get(parts.scheme) or self._proxies.get("all")) or proxy_bypass(
+            parts.hostname or ""
+        ):
+            return self._direct
+        if self._proxied is None:
+            from gateway_async.upstream_proxy import Proxied  # aiohttp, for those who have a proxy
+
+            self._proxied = Proxied()
+        return self._proxied
+
+
+class Direct:
+    """Sends requests over connections of its own: a `Transport`."""
+
+    def __init__(self) -> None:
+        self._pool: http1.Pool | None = None
+
+    async def send(
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
+    ) -> UpstreamResponse:
+        """The whole answer; see `Transport.send`."""
+        wait = timeouts.first_byte
+        if deadline is not None:
+            wait = min(wait, max(deadline - time.monotonic(), 0.001))
+        try:
+            response = await self._request(request, timeouts.connect, wait, stream=False)
+        except (http1.ProtocolError, OSError, ValueError) as problem:
+            raise failure(request, problem, timeouts.connect, wait) from problem
+        answer = UpstreamResponse(response.status, response.headers, response.body())
+        response.done()
+        return answer
+
+    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "DirectStream":
+        """The answer as it comes; see `Transport.open`."""
+        try:
+            response = await self._request(request, timeouts.connect, timeouts.first_byte, stream=True)
+        except (http1.ProtocolError, OSError, ValueError) as problem:
+            raise failure(request, problem, timeouts.connect, timeouts.first_byte) from problem
+        return DirectStream(response, request, timeouts)
+
+    async def aclose(self) -> None:
+        """Close every connection. The next request opens them again."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+            await asyncio.sleep(0)  # sockets close in the loop's next round
+
+    async def _request(
+        self, request: UpstreamRequest, connect: float, wait: float, *, stream: bool
+    ) -> http1.Response:
+        pool = self._pool
+        if pool is None or pool.loop is not asyncio.get_running_loop():
+            pool = self._pool = http1.Pool(MAX_ANSWER_BYTES)
+        return await pool.request(
             request.method,
             request.url,
-            data=request.body,
-            headers=request.headers,
-            timeout=limits,
-            allow_redirects=False,
+            request.headers,
+            request.body,
+            connect=connect,
+            wait=wait,
+            stream=stream,
         )
 
 
-class UpstreamStream:
-    """An answer as it comes.
+class DirectStream:
+    """An answer as it comes: an `UpstreamStream`."""
 
-    Attributes:
-        status: The HTTP status.
-        headers: The response headers, looked up in any case.
-    """
-
-    def __init__(
-        self, response: aiohttp.ClientResponse, request: UpstreamRequest, timeouts: TimeoutsConfig
-    ) -> None:
+    def __init__(self, response: http1.Response, request: UpstreamRequest, timeouts: TimeoutsConfig) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self._response = response
+        self._response: http1.Response | None = response
         self._request = request
         self._timeouts = timeouts
-        self._wait = timeouts.first_byte
+        self._begun = False
 
     async def read(self) -> bytes:
-        """The next bytes, as many as there are; none at the end.
-
-        Raises:
-            UpstreamTimeout: None came within the route's `first_byte` or `idle` seconds.
-            UpstreamUnavailable: The connection broke.
-        """
-        content = self._response.content
+        """The next bytes, as many as there are; none at the end."""
+        if (response := self._response) is None:
+            return b""
+        wait = self._timeouts.idle if self._begun else self._timeouts.first_byte
         try:
-            if content.total_raw_bytes and (data := content.read_nowait()):
-                return data
-            async with asyncio.timeout(self._wait):
-                data = await content.readany()
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            raise _error(self._request, self._timeouts, problem, idle=self._wait) from problem
-        self._wait = self._timeouts.idle
+            data = await response.read(wait)
+        except (http1.ProtocolError, OSError) as problem:
+            raise failure(self._request, problem, self._timeouts.connect, wait) from problem
+        self._begun = True
         return data
 
     async def read_all(self) -> UpstreamResponse:
         """The rest, as a whole answer."""
-        try:
-            async with asyncio.timeout(self._timeouts.first_byte):
-                body = await _read_all(self._response, self._request)
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
-            raise _error(self._request, self._timeouts, problem) from problem
-        return UpstreamResponse(self.status, self.headers, body)
-
-    async def aclose(self) -> None:
-        """Give the connection back if the answer was read to its end, else close it."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-
-
-def _new_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "ai-gateway-sdk", "Accept-Encoding": "identity"},
-        # Looking for a proxy costs at every request: only where the environment names one.
-        trust_env=any(os.environ.get(name) for name in _PROXY_VARIABLES),
-        read_bufsize=2**18,
-    )
-
-
-async def _read_all(response: aiohttp.ClientResponse, request: UpstreamRequest) -> bytes:
-    if (response.content_length or 0) <= MAX_ANSWER_BYTES:
-        if response.content_length is not None:
-            return await response.read()
         pieces, size = [], 0
-        while data := await response.content.readany():
+        while data := await self.read():
             pieces.append(data)
             size += len(data)
             if size > MAX_ANSWER_BYTES:
-                break
+                raise UpstreamInvalid(
+                    f"{host_of(self._request)}: the answer is larger than {MAX_ANSWER_BYTES} bytes"
+                )
+        return UpstreamResponse(self.status, self.headers, b"".join(pieces))
+
+    async def aclose(self, *, finished: bool = False) -> None:
+        """Let go of the connection; see `UpstreamStream.aclose`."""
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if finished:
+            response.done()
         else:
-            return b"".join(pieces)
-    response.close()
-    raise UpstreamInvalid(f"{_host(request)}: the answer is larger than {MAX_ANSWER_BYTES} bytes")
+            response.abort()
 
 
-def _error(
-    request: UpstreamRequest, timeouts: TimeoutsConfig, problem: Exception, *, idle: float | None = None
-) -> UpstreamError:
-    """The error for what aiohttp raised; it names the host and never the path or a header."""
-    host = _host(request)
-    if isinstance(problem, aiohttp.ConnectionTimeoutError):
-        return UpstreamTimeout(f"{host} could not be reached within {timeouts.connect:g} s")
-    if isinstance(problem, aiohttp.SocketTimeoutError):
-        return UpstreamTimeout(f"{host} sent nothing for {timeouts.first_byte:g} s")
+def failure(request: UpstreamRequest, problem: Exception, connect: float, wait: float) -> UpstreamError:
+    """The error for a request without an answer; it names the host and never the path or a header.
+
+    Args:
+        request: What was sent.
+        problem: What went wrong.
+        connect: Seconds that making the connection might take.
+        wait: Seconds that were waited for the answer, or for its next piece.
+    """
+    host = host_of(request)
+    if isinstance(problem, http1.ConnectTimeout):
+        return UpstreamTimeout(f"{host} could not be reached within {connect:g} s")
     if isinstance(problem, TimeoutError):
-        return UpstreamTimeout(
-            f"{host} {f'sent nothing for {idle:g} s' if idle else 'took longer than the route allows'}"
-        )
-    if isinstance(problem, aiohttp.ClientConnectorError):
-        return UpstreamUnavailable(
-            f"{host} can't be reached: {problem.os_error.strerror or problem.os_error}"
-        )
-    if isinstance(problem, aiohttp.ClientConnectionError | OSError):
+        return UpstreamTimeout(f"{host} sent nothing for {wait:.3g} s, which is as long as the route waits")
+    if isinstance(problem, http1.ConnectFailed):
+        return UpstreamUnavailable(f"{host} can't be reached: {problem.strerror or problem}")
+    if isinstance(problem, OSError):
         return UpstreamUnavailable(
             f"{host} broke the connection off before its answer was complete", status=502
         )
-    return UpstreamInvalid(f"{host}: the answer is not whole or not HTTP ({type(problem).__name__})")
+    return UpstreamInvalid(f"{host}: {problem}")
 
 
-def _host(request: UpstreamRequest) -> str:
+def host_of(request: UpstreamRequest) -> str:
+    """Host and port of a request, without what may stand before an @."""
     return urlsplit(request.url).netloc.rpartition("@")[2]

@@ -15,11 +15,17 @@ from gateway_async.errors import InvalidRequest
 from gateway_async.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
 from gateway_async.schemas.embeddings import text_as_input
 
+MOST_PROBLEMS = 1000
+"""Wrong fields that an error lists; a body can hold millions."""
+
 _VALIDATORS = {
     RouteType.LLM_V1_CHAT: ChatRequest.__pydantic_validator__,
     RouteType.LLM_V1_COMPLETIONS: CompletionRequest.__pydantic_validator__,
     RouteType.LLM_V1_EMBEDDINGS: EmbeddingRequest.__pydantic_validator__,
 }
+
+
+_EXACT = 2.0**63
 
 
 def decode(body: bytes) -> dict[str, Any]:
@@ -41,6 +47,10 @@ def decode(body: bytes) -> dict[str, Any]:
         kind = "an array" if isinstance(data, list) else "a single value"
         detail = [{"loc": ["body"], "msg": f"a JSON object is expected, not {kind}", "type": "dict_type"}]
         raise InvalidRequest(f"the body is {kind}; a JSON object is expected", detail=detail)
+    for key, value in data.items():
+        # orjson reads a whole number beyond 64 bits as a float, which is another number.
+        if type(value) is float and abs(value) >= _EXACT:
+            raise InvalidRequest.field(key, "a number this large can't be passed on as it is")
     if b"null" in body:
         data = {key: value for key, value in data.items() if value is not None}
         if isinstance(messages := data.get("messages"), list):
@@ -76,6 +86,9 @@ def validate(kind: RouteType, data: dict[str, Any]) -> dict[str, Any]:
 
 def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
     """The error that lists every wrong field; values are not repeated."""
+    if (count := problem.error_count()) > MOST_PROBLEMS:
+        text = f"{count} values of the body are wrong, more than can be listed"
+        return InvalidRequest(text, detail=[{"loc": ["body"], "msg": text, "type": "value_error"}])
     fields: dict[tuple[Any, ...], dict[str, Any]] = {}
     for entry in problem.errors(include_url=False, include_context=False, include_input=False):
         loc = ("body", *_path(entry["loc"], data))

@@ -46,7 +46,7 @@ class UpstreamResponse:
 
     status: int
     headers: Mapping[str, str]
-    """Looked up in any case."""
+    """By name, in small letters."""
 
     body: bytes
 
@@ -246,7 +246,7 @@ def error_message(body: bytes) -> str:
             value = value[key]
     if isinstance(value, dict) and isinstance(value.get("type"), str):
         value = value["type"]
-    return value if isinstance(value, str) else _excerpt(orjson.dumps(value))
+    return value if isinstance(value, str) else _excerpt(body)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -280,4 +280,7 @@ def join_url(base: str, *parts: str) -> str:
 
 def _excerpt(body: bytes, limit: int = 500) -> str:
     text = body[: limit * 4].decode("utf-8", "replace").strip()
-    return text if len(text) <= limit else text[:limit] + "…"
+    if len(text) <= limit and len(body) <= limit * 4:
+        return text
+    # Not cut within a word: half a key would not be known for one, and show.
+    return re.sub(r'[^\s"]*$', "", text[:limit]) + "…"

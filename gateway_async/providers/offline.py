@@ -18,11 +18,20 @@ import orjson
 
 from gateway_async.call import Answer, Call, Headers, StreamAnswer
 from gateway_async.config import Model, RouteType
+from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json, new_id, now
 from gateway_async.providers._sample import sample
 
 DIMENSIONS = 256
 """Length of an embedding, unless the request asks for another."""
+
+MOST_TEXT = 2**20
+"""Characters of text, or tokens, that a request may hold. What takes long here keeps every other caller waiting."""
+
+MOST_CHOICES = 128
+MOST_STOPS = 16
+MOST_NUMBERS = 2**20
+"""Numbers in all the embeddings of an answer together."""
 
 _TOKEN = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
 
@@ -46,6 +55,7 @@ class OfflineModel:
 
     async def respond(self, call: Call) -> Answer | StreamAnswer:
         """The answer, or a stream of it, word by word."""
+        _check_size(call)
         headers = (("x-gateway-route", call.route), ("x-gateway-destination", f"offline/{self.model}"))
         if call.kind is RouteType.LLM_V1_EMBEDDINGS:
             return Answer(orjson.dumps(embeddings(call.data, self.model)), headers)
@@ -85,7 +95,7 @@ class Reply:
         self._model = model
         self._call = _tool_call(data) if self._chat else None
         text = "" if self._call else _chat_text(data) if self._chat else _completion_text(data)
-        pieces = tokens(orjson.dumps(self._call["arguments"]).decode()) if self._call else tokens(text)
+        pieces = tokens(self._call["arguments"] if self._call else text)
         self._pieces, self._finish = _cut(pieces, data)
         if self._call and self._finish == "stop":
             self._finish = "tool_calls"
@@ -142,17 +152,15 @@ class Reply:
         return {"id": new_id(prefix), "object": kind, "created": now(), "model": self._model}
 
     def _usage(self) -> Json:
-        asked = sum(len(tokens(text)) for text in _texts(self._data))
-        asked += sum(len(prompt) for prompt in _token_lists(self._data.get("prompt")))
+        asked = sum(len(tokens(text)) for text in _texts(self._data, chat=self._chat))
+        asked += 0 if self._chat else sum(map(len, _token_lists(self._data["prompt"])))
         answered = len(self._pieces) * len(self._choices)
         return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
 
 
 def embeddings(data: Json, model: str) -> Json:
     """The vectors of a request's texts."""
-    given = data["input"]
-    several = isinstance(given, list) and not isinstance(given[0], int)
-    bags = [_bag(text) for text in (given if several else [given])]
+    bags = [_bag(text) for text in _inputs(data)]
     vectors: list[Any] = [vector(bag, data.get("dimensions") or DIMENSIONS) for bag in bags]
     if data.get("encoding_format") == "base64":
         vectors = [base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() for v in vectors]
@@ -211,8 +219,12 @@ def _chat_text(data: Json) -> str:
     said = _content(last)
     form = data.get("response_format") or {}
     if form.get("type") == "json_schema":
-        schema = (form.get("json_schema") or {}).get("schema") or {}
-        return orjson.dumps(sample(schema, said)).decode()
+        given = form.get("json_schema") or {}
+        if not isinstance(given, dict):
+            raise InvalidRequest.field(
+                "response_format.json_schema", "an object that holds 'schema' is expected"
+            )
+        return _sampled("response_format.json_schema.schema", given.get("schema") or {}, said)
     if form.get("type") == "json_object":
         return orjson.dumps({"you_said": said}).decode()
     if last.get("role") in ("tool", "function"):
@@ -241,10 +253,53 @@ def _tool_call(data: Json) -> Json | None:
     if not functions or choice == "none" or last.get("role") == "tool":
         return None
     said = _content(last)
-    wanted = (choice.get("function") or {}).get("name") if isinstance(choice, dict) else None
+    chosen = choice.get("function") if isinstance(choice, dict) else None
+    if chosen is not None and not isinstance(chosen, dict):
+        raise InvalidRequest.field("tool_choice.function", "an object that holds 'name' is expected")
+    wanted = chosen.get("name") if chosen else None
     named = [f for f in functions if f["name"] == wanted] or [f for f in functions if f["name"] in said]
     function = (named or functions)[0]
-    return {"name": function["name"], "arguments": sample(function.get("parameters") or {}, said)}
+    arguments = _sampled("tools", function.get("parameters") or {}, said)
+    return {"name": function["name"], "arguments": arguments}
+
+
+def _sampled(field: str, schema: Any, text: str) -> str:
+    """JSON that fits a schema."""
+    try:
+        return orjson.dumps(sample(schema, text)).decode()
+    except orjson.JSONEncodeError as problem:
+        raise InvalidRequest.field(field, f"a value of the schema can't be written: {problem}") from None
+    except ValueError as problem:
+        raise InvalidRequest.field(field, str(problem)) from None
+
+
+def _check_size(call: Call) -> None:
+    """Accept what the offline model answers in no time."""
+    data, chat = call.data, call.kind is RouteType.LLM_V1_CHAT
+    if call.kind is RouteType.LLM_V1_EMBEDDINGS:
+        size = sum(map(len, _inputs(data)))
+        if len(_inputs(data)) * (data.get("dimensions") or DIMENSIONS) > MOST_NUMBERS:
+            problem = (
+                f"the offline model makes {MOST_NUMBERS} numbers in all at most; embed fewer texts at once"
+            )
+            raise InvalidRequest.field("dimensions" if "dimensions" in data else "input", problem)
+    else:
+        size = sum(map(len, _texts(data, chat=chat)))
+        size += 0 if chat else sum(map(len, _token_lists(data["prompt"])))
+    if size > MOST_TEXT:
+        raise InvalidRequest(
+            f"the request is too long: the offline model reads {MOST_TEXT} characters at most"
+        )
+    if (data.get("n") or 1) > MOST_CHOICES:
+        raise InvalidRequest.field("n", f"the offline model draws {MOST_CHOICES} answers at most")
+    if isinstance(stop := data.get("stop"), list) and len(stop) > MOST_STOPS:
+        raise InvalidRequest.field("stop", f"the offline model takes {MOST_STOPS} texts at most")
+
+
+def _inputs(data: Json) -> list[Any]:
+    """The texts of an embeddings request, one by one."""
+    given = data["input"]
+    return given if isinstance(given, list) and not isinstance(given[0], int) else [given]
 
 
 def _content(message: Json) -> str:
@@ -256,18 +311,23 @@ def _content(message: Json) -> str:
     )
 
 
-def _texts(data: Json) -> Iterator[str]:
+def _texts(data: Json, *, chat: bool) -> Iterator[str]:
     """Every text of a request that counts as prompt."""
-    for message in data.get("messages") or ():
+    if not chat:
+        prompt = data["prompt"]
+        yield from (
+            text for text in (prompt if isinstance(prompt, list) else [prompt]) if isinstance(text, str)
+        )
+        return
+    for message in data["messages"]:
         yield _content(message)
         for call in message.get("tool_calls") or ():
             yield (call.get("function") or {}).get("arguments") or ""
     if tools := data.get("tools"):
-        yield orjson.dumps(tools).decode()
-    prompt = data.get("prompt")
-    for text in prompt if isinstance(prompt, list) else [prompt]:
-        if isinstance(text, str):
-            yield text
+        try:
+            yield orjson.dumps(tools).decode()
+        except orjson.JSONEncodeError as problem:
+            raise InvalidRequest.field("tools", f"the offline model can't read them: {problem}") from None
 
 
 def _token_lists(prompt: Any) -> list[list[int]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from gateway_async.base_models import RequestModel, ResponseModel
+from gateway_async.base_models import RequestModel, ResponseModel, Several
 from gateway_async.schemas.sampling import PositiveInt64, SamplingParameters
 from gateway_async.schemas.usage import Usage
 
@@ -111,9 +111,9 @@ class ChatMessage(RequestModel):
     role: str
     """`developer`, `system`, `user`, `assistant` or `tool`."""
 
-    content: str | list[ContentPart] | None = None
+    content: str | Several[ContentPart] | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Several[ToolCall] | None = None
     """Calls that the assistant asked for."""
 
     tool_call_id: str | None = None
@@ -143,8 +143,8 @@ class Tool(RequestModel):
 class ChatRequest(SamplingParameters):
     """A conversation that the model continues."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    tools: list[Tool] | None = None
+    messages: Annotated[Several[ChatMessage], Field(min_length=1)]
+    tools: Several[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     """`none`, `auto`, `required`, or the one tool that must be called."""
 
@@ -157,9 +157,11 @@ class ChatRequest(SamplingParameters):
 
     verbosity: str | None = None
     max_completion_tokens: PositiveInt64 | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    modalities: list[str] | None = None
+    logprobs: bool | int | None = None
+    """Whether to tell the likelihood of each word; Together AI takes the number of alternatives here."""
+
+    top_logprobs: int | None = None
+    modalities: Several[str] | None = None
     audio: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
     service_tier: str | None = None

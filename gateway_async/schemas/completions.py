@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gateway_async.base_models import ResponseModel
+from gateway_async.base_models import ResponseModel, Several
 from gateway_async.schemas.sampling import PositiveInt64, SamplingParameters
 from gateway_async.schemas.usage import Usage
 
@@ -15,7 +15,7 @@ from gateway_async.schemas.usage import Usage
 class CompletionRequest(SamplingParameters):
     """A text to continue."""
 
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: str | Several[str] | Several[int] | Several[Several[int]]
     """A text, several, or the same as tokens."""
 
     suffix: str | None = None

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from gateway_async.base_models import RequestModel, ResponseModel
+from gateway_async.base_models import RequestModel, ResponseModel, Several
 from gateway_async.schemas.usage import EmbeddingsUsage
 
 Texts = Annotated[
     str
-    | Annotated[list[str], Field(min_length=1)]
-    | Annotated[list[int], Field(min_length=1)]
-    | Annotated[list[Annotated[list[int], Field(min_length=1)]], Field(min_length=1)],
+    | Annotated[Several[str], Field(min_length=1)]
+    | Annotated[Several[int], Field(min_length=1)]
+    | Annotated[Several[Annotated[Several[int], Field(min_length=1)]], Field(min_length=1)],
     Field(union_mode="smart"),
 ]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gateway_async.base_models import RequestModel
+from gateway_async.base_models import RequestModel, Several
 
 PositiveInt64 = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
@@ -23,18 +23,18 @@ class SamplingParameters(RequestModel):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """0 (always the likeliest word) to 2; providers with another scale get it converted."""
 
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_p: float | None = None
     n: PositiveInt64 | None = None
     """How many answers to draw."""
 
-    stop: str | list[str] | None = None
+    stop: str | Several[str] | None = None
     """Texts at which the answer ends; they are not part of it."""
 
     max_tokens: PositiveInt64 | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
     seed: Int64 | None = None
     user: str | None = None

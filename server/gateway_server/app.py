@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from gateway_async.config import GatewayConfig
@@ -143,13 +144,22 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         told: GatewayError = NotFound(f"there is nothing at {method} {path}; GET /docs shows what there is")
     elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        allowed = ", ".join(_methods_at(request))
+        error.headers = {"Allow": allowed}
         told = MethodNotAllowed(f"{path} does not take {method}; it takes {allowed}")
     else:
         told = GatewayError(error.detail, status=error.status_code, error_code=error_code(error.status_code))
     response = await _on_gateway_error(request, told)
     response.headers.update(error.headers or {})
     return response
+
+
+def _methods_at(request: Request) -> list[str]:
+    """The methods that an address takes: of all its routes, where Starlette tells those of the first."""
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted(
+        {method for route in matching if isinstance(route, Route) for method in route.methods or ()}
+    )
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -5,46 +5,86 @@ from types import TracebackType
 
 from starlette.types import Receive
 
-GRACE_SECONDS = 0.05
-"""Most answers are out by then: only a call that takes longer pays for being watched."""
+TICK_SECONDS = 0.025
+"""Calls are looked through this often. Most are answered between two looks and cost nothing; one that is seen twice
+has its caller watched."""
+
+
+class LeaveWatches:
+    """The calls under way of one app, and who among their callers leaves.
+
+    One timer serves them all, and only while there are calls: a timer for each would cost more than all the rest of
+    the watching.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls: set[LeaveWatch] = set()
+
+    def watch(self, receive: Receive) -> "LeaveWatch":
+        """A context in which the caller's leaving cancels the task; see `LeaveWatch`."""
+        return LeaveWatch(self, receive)
+
+    def add(self, call: "LeaveWatch") -> None:
+        """Look after a call."""
+        self._calls.add(call)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(TICK_SECONDS, self._tick, loop)
+
+    def discard(self, call: "LeaveWatch") -> None:
+        """Forget a call."""
+        self._calls.discard(call)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._calls:
+            self._loop = None
+            return
+        for call in self._calls:
+            call.seen(loop)
+        loop.call_later(TICK_SECONDS, self._tick, loop)
 
 
 class LeaveWatch:
     """While it is entered, a caller who leaves cancels the task that answers it.
 
-    The cancellation ends at the `with` block; `left` tells whether there was one. The request's body must have been
-    read before.
+    The cancellation ends at the `with` block. The request's body must have been read before.
     """
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._watcher: asyncio.Task[None] | None = None
-        self.left = False
+    __slots__ = ("_left", "_receive", "_seen", "_task", "_watcher", "_watches")
 
-    def __enter__(self) -> "LeaveWatch":
-        loop = asyncio.get_running_loop()
+    def __init__(self, watches: LeaveWatches, receive: Receive) -> None:
+        self._watches = watches
+        self._receive = receive
         self._task = asyncio.current_task()
-        self._timer = loop.call_later(GRACE_SECONDS, self._start, loop)
-        return self
+        self._watcher: asyncio.Task[None] | None = None
+        self._seen = self._left = False
+
+    def __enter__(self) -> None:
+        self._watches.add(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._timer.cancel()
+        self._watches.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
-        if not self.left:
+        if not self._left:
             return False
         assert self._task is not None
         # Somebody else may have cancelled too (the server shutting down): that is theirs to see.
         return self._task.uncancel() == 0 and kind is asyncio.CancelledError
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._watcher = loop.create_task(self._watch())
+    def seen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that the call is still under way; the second time, begin to watch its caller."""
+        if self._seen and self._watcher is None:
+            self._watcher = loop.create_task(self._watch())
+        self._seen = True
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.left = True
+        self._left = True
         assert self._task is not None
         self._task.cancel()

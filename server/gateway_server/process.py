@@ -1,5 +1,6 @@
 """Running the app under uvicorn: one process, or several under uvicorn's own manager."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -82,4 +83,8 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
 
 def worker_app() -> GatewayApp:
     """The app of one worker, from what `serve` left in the environment."""
-    return create_app(access_log=bool(os.environ.get(_ACCESS_LOG)))
+    app = create_app(access_log=bool(os.environ.get(_ACCESS_LOG)))
+    # What is there now stays: the collector need not look through it again and again while requests come.
+    gc.collect()
+    gc.freeze()
+    return app

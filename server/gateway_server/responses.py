@@ -24,8 +24,12 @@ _log = logging.getLogger("gateway_server")
 
 
 def raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
-    """Headers as ASGI wants them."""
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    """Headers as ASGI wants them; what no header can carry (a model's name may be anything) becomes a question mark."""
+    return [(name.encode("latin-1"), _carried(value).encode("latin-1", "replace")) for name, value in headers]
+
+
+def _carried(value: str) -> str:
+    return value if value.isprintable() else "".join(c if c.isprintable() else "?" for c in value)
 
 
 async def send_json(send: Send, body: bytes, *, status: int = 200, headers: RawHeaders | None = None) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import load
-from .children import DidNotStart, Service, missing, output, serve
+from .children import DidNotStart, Service, absent, output, serve
 from .cpu import resident_mb
 from .gateways import FLOOR, GATEWAYS, OURS, PEER_PYTHON, Gateway, configuration
 from .report import Report
@@ -142,8 +142,8 @@ def measure_imports(plan: Plan, report: Report) -> None:
     look = "import time; t = time.perf_counter(); import gateway_sync; print(time.perf_counter() - t)"
     if not plan.includes("gateway_sync"):
         return
-    if missing(sys.executable, ["gateway_sync"]):
-        report.skipped["import gateway_sync"] = "not installed"
+    if reason := absent(sys.executable, ["gateway_sync"]):
+        report.skipped["import gateway_sync"] = reason
         return
     try:
         output([sys.executable, "-c", look])  # compiles what was not compiled yet
@@ -166,8 +166,8 @@ def _options() -> argparse.Namespace:
 def _plan(*, quick: bool, only: str) -> Plan:
     """The two sizes of a run."""
     if quick:
-        return Plan(rounds=3, requests=1500, streams=96, calls=192, thorough=False, only=only)
-    return Plan(rounds=5, requests=3000, streams=256, calls=512, thorough=True, only=only)
+        return Plan(rounds=3, requests=800, streams=64, calls=64, thorough=False, only=only)
+    return Plan(rounds=5, requests=2000, streams=192, calls=256, thorough=True, only=only)
 
 
 def _say(what: str) -> None:

@@ -1,7 +1,7 @@
 """The processes that a benchmark starts: a clean environment, a wait until healthy, an orderly end."""
 
-import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,11 +42,15 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "server")])}
 
 
-def missing(python: str, modules: Sequence[str]) -> list[str]:
-    """Those of the top-level `modules` that the interpreter can't find; none of them is imported."""
-    look = "import sys, json, importlib.util as u; print(json.dumps([m for m in sys.argv[1:] if not u.find_spec(m)]))"
-    found: list[str] = json.loads(output([python, "-c", look, *modules]))
-    return found
+def absent(python: str, modules: Sequence[str]) -> str:
+    """Why the interpreter can't run what needs these top-level modules; empty when it can. None is imported."""
+    if not python or shutil.which(python) is None:
+        return f"no interpreter {python!r}; MLFLOW_PEER_PYTHON may name one that has mlflow[gateway]"
+    look = (
+        "import sys, importlib.util as u; print(*(m for m in sys.argv[1:] if not u.find_spec(m)), sep=', ')"
+    )
+    lacking = output([python, "-c", look, *modules]).strip()
+    return f"{lacking} not installed" if lacking else ""
 
 
 def output(command: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from .children import missing
+from .children import absent
 
 PEER_PYTHON = os.environ.get("MLFLOW_PEER_PYTHON", "")
 """The interpreter that has mlflow[gateway] 2.22.5; it conflicts with nothing of ours in an environment of its own."""
@@ -44,10 +44,7 @@ class Gateway:
 
     def absent(self) -> str:
         """Why it can't run here; empty when it can."""
-        if not self.python:
-            return "MLFLOW_PEER_PYTHON does not name an interpreter that has mlflow[gateway]"
-        lacking = missing(self.python, self.needs)
-        return f"{', '.join(lacking)} not installed" if lacking else ""
+        return absent(self.python, self.needs)
 
     def command(self, config: str) -> list[str]:
         """The command line that starts it; `{port}` is still to be filled in."""

@@ -49,10 +49,14 @@ class Report:
     skipped: dict[str, str] = field(default_factory=dict)
     """Name → why it was not measured."""
 
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """The machine's load average before the run: above 0.5, somebody else is in the numbers."""
+
     def text(self) -> str:
         """The tables, for people."""
         parts = [
-            f"{os.cpu_count()} cores, Python {platform.python_version()}; medians; CPU is user and system time",
+            f"{os.cpu_count()} cores, load {self.load:.1f} before the run, Python {platform.python_version()}; "
+            "medians; CPU is user and system time",
             table("gateway: 1 KB chat, 1 worker, 64 connections", GATEWAY_COLUMNS, self.gateways),
             table("SDK: the caller's CPU for one 1 KB chat", SDK_COLUMNS, self.sdks),
             table("import", IMPORT_COLUMNS, self.imports),

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .children import missing, output
+from .children import absent, output
 
 BATCHES = 3
 """Measurements in one process, after a batch that warms up."""
@@ -35,10 +35,7 @@ class Sdk:
 
     def absent(self) -> str:
         """Why it can't run here; empty when it can."""
-        if not self.python:
-            return "MLFLOW_PEER_PYTHON does not name an interpreter that has mlflow[gateway]"
-        lacking = missing(self.python, self.needs)
-        return f"{', '.join(lacking)} not installed" if lacking else ""
+        return absent(self.python, self.needs)
 
     def measure(self, port: int, calls: int) -> list[float]:
         """CPU microseconds per call against the gateway on this port, one for each batch.

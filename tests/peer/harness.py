@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,12 @@ class Received:
         """The body, decoded."""
         return json.loads(self.body)
 
-    def with_json(self, value: Any) -> Received:
-        """The same request with another body."""
-        return replace(self, body=json.dumps(value).encode())
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing: a gateway may drop a connection."""
 
 
 class Upstream:
@@ -91,8 +94,7 @@ class Upstream:
     def __init__(self) -> None:
         self._replies: Mapping[str, Reply] = {}
         self._received: list[Received] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -51,7 +51,7 @@ def outcomes(url: str) -> dict[str, Any]:
         "query, unknown": lambda: client.query("nobody", CHAT),
         "query, invalid": lambda: client.query("openai-chat", {"messages": []}),
         "query, model": lambda: client.query("openai-chat", {**CHAT, "model": "gpt-4o"}),
-        "set_limits": lambda: client.set_limits("azure-chat", [{"calls": 100, "renewal_period": "minute"}]),
+        "set_limits": lambda: client.set_limits("limited-chat", [{"calls": 1, "renewal_period": "hour"}]),
         "get_limits": lambda: client.get_limits("limited-chat"),
         "create_route": lambda: client.create_route("new", "llm/v1/chat", {}),
         "fluent get_route": lambda: gateway.get_route("openai-chat"),

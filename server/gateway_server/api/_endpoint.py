@@ -6,7 +6,7 @@ from gateway_async.call import Answer, Caller, StreamAnswer
 from gateway_async.errors import GatewayError
 from gateway_async.gateway import Gateway
 from gateway_server.dialects import Dialect
-from gateway_server.disconnect import LeaveWatch
+from gateway_server.disconnect import LeaveWatches
 from gateway_server.responses import raw, send_error, send_json, send_stream
 
 
@@ -16,6 +16,7 @@ class ModelEndpoint:
     def __init__(self, gateway: Gateway, dialect: Dialect) -> None:
         self.gateway = gateway
         self.dialect = dialect
+        self.watches = LeaveWatches()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -23,7 +24,7 @@ class ModelEndpoint:
             if body is None:
                 return
             whole: Answer | None = None
-            with LeaveWatch(receive):
+            with self.watches.watch(receive):
                 answer = await self.answer(scope, body)
                 if not isinstance(answer, Answer):
                     await send_stream(send, answer, self.dialect)

@@ -1,0 +1,504 @@
+"""What goes over HTTP: keys, the caller's own httpx client, pickles, event loops, and answers that no gateway gives."""
+
+import asyncio
+import gc
+import json
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway_async import AsyncGatewayClient, ChatRequest, GatewayError, set_gateway_uri
+from gateway_async.errors import ConfigError, ConnectionFailed, InvalidAnswer, InvalidRequest, NotFound, RouteNotFound
+from gateway_sync import MlflowGatewayClient
+from tests.contract.conftest import CONFIG, Connect
+from tests.contract.fake import FakeGateway, refused
+from tests.contract.ways import all_of
+from tests.support.server import Server
+from tests.support.upstream import CUT, HOLD, Reply, chat, delta, event, json_reply, stream, words
+
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
+OK = json_reply({"status": "OK"})
+CANARY = "sk-canary-1234567890"
+
+
+@pytest.mark.parametrize("given", [{"api_key": CANARY}, None])
+async def test_the_key_is_sent_as_a_bearer_token(
+    connect: Connect, fake: FakeGateway, given: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is given, else the environment's; at every call, also of a stream."""
+    monkeypatch.setenv("GATEWAY_API_KEY", "of-the-environment" if given else f"{CANARY}\n")
+    client = connect(fake.url, **(given or {}))
+    fake.answer(OK, chat(), words("Hello"))
+
+    await client.health()
+    await client.query("chat", HELLO)
+    await all_of(client.stream("chat", HELLO))
+
+    assert [request.headers["authorization"] for request in fake.received] == [f"Bearer {CANARY}"] * 3
+
+
+async def test_without_a_key_none_is_sent(connect: Connect, fake: FakeGateway) -> None:
+    """Not an empty one either."""
+    fake.answer(OK)
+
+    await connect(fake.url).health()
+
+    assert "authorization" not in fake.received[0].headers
+
+
+@pytest.mark.parametrize("key", [f"{CANARY}\nX-Other: 1", f"{CANARY}é", f"{CANARY}\x00"])
+async def test_a_key_that_no_header_can_carry_is_refused(connect: Connect, key: str) -> None:
+    """At once, and without repeating it."""
+    with pytest.raises(ConfigError, match="key") as refusal:
+        connect("http://localhost:1", api_key=key)
+
+    assert "canary" not in repr(refusal.value) + str(refusal.value)
+
+
+async def test_a_key_does_not_show_in_an_error(connect: Connect, fake: FakeGateway) -> None:
+    """Neither the client's key nor a password in its address, whatever goes wrong."""
+    problems: list[str] = []
+    for reply in (refused(401), Reply(b"<html>"), Reply(before=CUT), Reply(b"\x00", 302, headers={"location": "/x"})):
+        fake.answer(reply)
+        with pytest.raises(GatewayError) as failed:
+            await connect(fake.url.replace("//", "//somebody:canary@"), api_key=CANARY).query("chat", HELLO)
+        problems.append(f"{failed.value} {failed.value!r} {failed.value.detail}")
+    with pytest.raises(GatewayError) as failed:
+        await connect("http://somebody:canary@127.0.0.1:x", api_key=CANARY).health()
+    problems.append(str(failed.value))
+
+    assert "canary" not in "".join(problems)
+
+
+async def test_what_is_not_set_is_not_sent(connect: Connect, fake: FakeGateway) -> None:
+    """A schema sends what its maker set, and no defaults; vendors' own fields too."""
+    fake.answer(chat())
+    request = ChatRequest.model_validate({**HELLO, "temperature": 0, "top_k": 5, "stop": None})
+
+    await connect(fake.url).chat("chat", request)
+
+    assert fake.received[0].json == {**HELLO, "temperature": 0, "top_k": 5, "stop": None}
+
+
+async def test_the_documented_paths_are_called(connect: Connect, fake: FakeGateway) -> None:
+    """With the prefix of a mount before them, and names escaped."""
+    fake.answer(json_reply({"limits": []}))
+    client = connect(f"{fake.url}/some/prefix/")
+
+    await client.health()
+    await client.query("a b/c", HELLO)
+    await client.get_limits("r")
+    await client.set_limits("r", [])
+    await client.delete_route("r")
+
+    assert [request.path.removeprefix("/some/prefix") for request in fake.received] == [
+        "/health",
+        "/gateway/a%20b%2Fc/invocations",
+        "/api/2.0/gateway/limits/r",
+        "/api/2.0/gateway/limits/",
+        "/api/2.0/gateway/routes/r",
+    ]
+    assert fake.received[3].json == {"route": "r", "limits": []}
+
+
+async def test_routes_and_limits_that_a_gateway_makes_are_returned(connect: Connect, fake: FakeGateway) -> None:
+    """Against Databricks, or a gateway of ours that offers them."""
+    limit = {"calls": 50, "key": "user", "renewal_period": "minute"}
+    made = {"name": "r", "route_type": "llm/v1/chat", "model": {"provider": "new"}, "route_url": "/gateway/r/invocations"}
+    client = connect(fake.url)
+
+    fake.answer(json_reply({**made, "of_tomorrow": True}))
+    route = await client.create_route("r", "llm/v1/chat", {"provider": "openai"})
+    assert route.route_url == f"{fake.url}/gateway/r/invocations"
+    assert fake.received[0].json == {"name": "r", "route_type": "llm/v1/chat", "model": {"provider": "openai"}}
+
+    fake.answer(json_reply({"limits": [limit]}))
+    assert [set_.model_dump() for set_ in (await client.set_limits("r", [limit])).limits] == [limit]
+    assert (await client.get_limits("r")).limits[0].calls == 50
+
+    fake.answer(json_reply({}))
+    assert await client.delete_route("r") is None
+
+
+async def test_deleting_what_is_not_there_is_not_found(connect: Connect, fake: FakeGateway) -> None:
+    """That is no question of where the gateway runs."""
+    fake.answer(json_reply({"detail": "no route r", "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "m"}, status=404))
+
+    with pytest.raises(RouteNotFound):
+        await connect(fake.url).delete_route("r")
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_gateway_that_creates_no_routes_raises_the_documented_exception(
+    connect: Connect, fake: FakeGateway, status: int
+) -> None:
+    """mlflow's own server has no such path."""
+    fake.answer(refused(status, "Not Found"))
+
+    with pytest.raises(GatewayError, match="create_route API is only available when running within Databricks") as no:
+        await connect(fake.url).create_route("r", "llm/v1/chat", {})
+
+    assert isinstance(no.value.__cause__, GatewayError)
+
+
+@pytest.mark.parametrize(
+    ("body", "words_"),
+    [
+        ({"detail": "The route is gone."}, ["NOT", "The route is gone."]),
+        ({"detail": "short", "error_code": "X", "message": "The long message."}, ["The long message."]),
+        ({"detail": [{"loc": ["body", "n"], "msg": "too small", "type": "t"}]}, ["n: too small"]),
+        ({"detail": [{"loc": ["body"], "msg": "wrong"}, "odd", None]}, ["wrong; odd; None"]),
+        ({"error": {"message": "in OpenAI's words"}}, ["in OpenAI's words"]),
+        ({"detail": {"nested": ["thing"]}}, ["nested", "thing"]),
+        ({}, []),
+        ([], []),
+        ("just text", ["just text"]),
+        (None, []),
+    ],
+)
+async def test_an_error_has_the_status_s_code_and_the_server_s_own_detail(
+    connect: Connect, fake: FakeGateway, body: Any, words_: list[str]
+) -> None:
+    """Whatever shape the server gives it, and the call that failed."""
+    fake.answer(json_reply(body, status=404))
+
+    with pytest.raises(NotFound) as failed:
+        await connect(fake.url).get_route("r")
+
+    assert failed.value.message.startswith("RESOURCE_DOES_NOT_EXIST: GET /api/2.0/gateway/routes/r: ")
+    assert all(word in failed.value.message for word in words_)
+    assert (failed.value.status, failed.value.error_code) == (404, "RESOURCE_DOES_NOT_EXIST")
+
+
+async def test_fields_that_the_server_refuses_are_told(connect: Connect, fake: FakeGateway) -> None:
+    """As data too, for who wants to point at them."""
+    detail = [{"loc": ["body", "temperature"], "msg": "too hot", "type": "value_error"}]
+    fake.answer(refused(422, detail))
+
+    with pytest.raises(InvalidRequest) as failed:
+        await connect(fake.url).query("chat", HELLO)
+
+    assert failed.value.detail == detail
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>Welcome to nginx!</html>", b"", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"a": ', b"{}", b'{"a": 1}']
+)
+@pytest.mark.parametrize("status", [200, 502, 418])
+async def test_an_answer_of_somebody_else_is_an_error_of_ours(
+    connect: Connect, fake: FakeGateway, body: bytes, status: int
+) -> None:
+    """The address may be that of another server: whatever it says, no other exception comes out."""
+    client = connect(fake.url, max_retries=0)
+    calls = [
+        lambda: client.get_route("r"),
+        lambda: client.create_route("r", "t", {}),
+        lambda: client.chat("chat", HELLO),
+        lambda: client.completions("completions", {"prompt": "Once"}),
+        lambda: client.embeddings("embeddings", {"input": "a"}),
+        lambda: all_of(client.stream("chat", HELLO)),
+        lambda: all_of(client.stream_chat("chat", HELLO)),
+    ]
+    for call in calls:
+        fake.answer(Reply(body, status, content_type="text/html"))
+        with pytest.raises(GatewayError) as failed:
+            await call()
+        assert failed.value.status == (status if status != 200 else 502)
+
+
+async def test_an_answer_that_is_not_json_says_what_it_is(connect: Connect, fake: FakeGateway) -> None:
+    """And asks whether the address is right."""
+    fake.answer(Reply(b"<html>", content_type="text/html"))
+
+    with pytest.raises(InvalidAnswer, match=rf"POST .* is text/html, not a JSON object; is {fake.url} the address"):
+        await connect(fake.url).query("chat", HELLO)
+
+
+async def test_an_empty_answer_is_an_empty_object(connect: Connect, fake: FakeGateway) -> None:
+    """As 204 gives."""
+    fake.answer(Reply(status=204))
+
+    assert await connect(fake.url).delete_route("r") is None
+
+
+async def test_a_redirect_is_not_followed(connect: Connect, fake: FakeGateway) -> None:
+    """A POST would arrive elsewhere as a GET, with the key; the error says where the gateway went."""
+    fake.answer(Reply(status=307, headers={"location": "https://elsewhere.example/"}))
+
+    with pytest.raises(GatewayError, match=r"moved to https://elsewhere\.example/") as failed:
+        await connect(fake.url).query("chat", HELLO)
+
+    assert (failed.value.status, fake.count) == (307, 1)
+
+
+@pytest.mark.parametrize("uri", ["localhost:5000", "ftp://localhost", "http://", "nothing", "http://a b"])
+async def test_an_address_that_can_not_be_called_is_a_configuration_error(connect: Connect, uri: str) -> None:
+    """With the address in the message."""
+    with pytest.raises(GatewayError) as failed:
+        await connect(uri, max_retries=0).health()
+
+    assert failed.value.status in (400, 503)
+
+
+async def test_an_error_within_a_stream_is_raised(connect: Connect, fake: FakeGateway) -> None:
+    """After the chunks before it, with the status that it would have had."""
+    failure = {"detail": "openai broke off", "error_code": "BAD_GATEWAY", "message": "openai broke off", "status": 502}
+    fake.answer(stream(delta("Hel"), delta("lo"), event(failure)))
+    got: list[str] = []
+
+    with pytest.raises(GatewayError, match="openai broke off") as failed:
+        async for chunk in connect(fake.url).stream_chat("chat", HELLO):
+            got.append(chunk.choices[0].delta.content)
+
+    assert (got, failed.value.status) == (["Hel", "lo"], 502)
+
+
+@pytest.mark.parametrize("end", [CUT, b"data: {\"choi"])
+async def test_a_stream_that_breaks_off_is_an_error(connect: Connect, fake: FakeGateway, end: Any) -> None:
+    """Never a silent end."""
+    fake.answer(stream(delta("Hel"), end))
+    got = []
+
+    with pytest.raises(ConnectionFailed):
+        async for chunk in connect(fake.url).stream("chat", HELLO):
+            got.append(chunk)
+
+    assert len(got) == 1
+    assert fake.count == 1
+
+
+async def test_a_stream_that_falls_silent_times_out(connect: Connect, fake: FakeGateway) -> None:
+    """`timeout` is the longest wait for one chunk."""
+    fake.answer(stream(delta("Hel"), HOLD))
+    got = []
+
+    with pytest.raises(GatewayError, match=r"0\.3 seconds"):
+        async for chunk in connect(fake.url, timeout=0.3).stream("chat", HELLO):
+            got.append(chunk)
+
+    assert len(got) == 1
+
+
+async def test_a_stream_may_take_longer_than_the_timeout(connect: Connect, fake: FakeGateway) -> None:
+    """As long as chunks come."""
+    fake.answer(words(*["word"] * 8, pace=0.1))
+
+    assert len(await all_of(connect(fake.url, timeout=0.5).stream("chat", HELLO))) == 9
+
+
+async def test_a_stream_that_is_left_closes_its_connection(connect: Connect, fake: FakeGateway) -> None:
+    """So that the gateway can stop as well."""
+    fake.answer(stream(delta("Hel"), HOLD))
+
+    async with connect(fake.url).stream("chat", HELLO) as chunks:
+        async for _chunk in chunks:
+            break
+
+    assert fake.left(fake.request())
+
+
+async def test_a_stream_is_not_called_before_it_is_used(fake: FakeGateway) -> None:
+    """`await` makes the call, so that a refusal shows there; once closed it is at its end."""
+    fake.answer(words("Hello"))
+    async with AsyncGatewayClient(fake.url) as client:
+        unused = client.stream("chat", HELLO)
+        assert fake.count == 0
+
+        opened = await unused
+        assert fake.count == 1
+        await opened.aclose()
+        await opened.aclose()
+        assert [chunk async for chunk in opened] == []
+
+        fake.answer(refused(404))
+        with pytest.raises(NotFound):
+            await client.stream("chat", HELLO)
+
+
+async def test_done_ends_a_stream(connect: Connect, fake: FakeGateway) -> None:
+    """As OpenAI's servers end theirs; nothing is read beyond."""
+    fake.answer(words("Hello"))
+
+    assert len(await all_of(connect(fake.url).stream("chat", HELLO))) == 2
+
+
+class Recorded(httpx.AsyncBaseTransport):
+    """A transport of the caller's, which answers by itself."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Record the request."""
+        self.requests.append(request)
+        return httpx.Response(200, json={"status": "OK"})
+
+    async def aclose(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+async def test_an_own_httpx_client_is_used_and_not_closed() -> None:
+    """Its proxies, certificates and headers are the caller's business, and so is its end."""
+    transport = Recorded()
+    own = httpx.AsyncClient(transport=transport, headers={"x-mine": "1"})
+    async with AsyncGatewayClient("http://gateway.example", http_client=own, api_key="k") as client:
+        assert await client.health() == {"status": "OK"}
+
+    assert not own.is_closed
+    assert not transport.closed
+    (request,) = transport.requests
+    assert (request.headers["x-mine"], request.headers["authorization"]) == ("1", "Bearer k")
+    await own.aclose()
+
+
+async def test_a_client_works_again_after_it_was_closed(fake: FakeGateway) -> None:
+    """The pool opens again."""
+    fake.answer(OK)
+    client = AsyncGatewayClient(fake.url)
+    for _ in range(2):
+        assert await client.health()
+        await client.aclose()
+        await client.aclose()
+
+
+async def test_connections_are_kept_for_the_next_call(fake: FakeGateway) -> None:
+    """Calls one after the other need one connection."""
+    fake.answer(chat())
+    async with AsyncGatewayClient(fake.url) as client:
+        for _ in range(5):
+            await client.query("chat", HELLO)
+        assert len(fake._connections) == 1
+
+
+@pytest.mark.parametrize("make", [AsyncGatewayClient, MlflowGatewayClient])
+def test_a_client_can_be_pickled(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address travels, also one that came from the environment of here."""
+    monkeypatch.setenv("MLFLOW_GATEWAY_URI", "http://here:1")
+    sent = pickle.dumps(make(timeout=7))
+    monkeypatch.setenv("MLFLOW_GATEWAY_URI", "http://there:2")
+
+    assert pickle.loads(sent).gateway_uri == "http://here:1"
+
+
+@pytest.mark.parametrize("make", [AsyncGatewayClient, MlflowGatewayClient])
+async def test_a_pickled_client_keeps_its_settings(make: Any, fake: FakeGateway) -> None:
+    """Key, timeout and retries."""
+    fake.answer(refused(503, retry_after="0"))
+    copy = pickle.loads(pickle.dumps(make(fake.url, api_key=CANARY, max_retries=1)))
+
+    with pytest.raises(GatewayError):
+        await copy.health() if make is AsyncGatewayClient else copy.health()
+
+    assert [request.headers["authorization"] for request in fake.received] == [f"Bearer {CANARY}"] * 2
+    await copy.aclose() if make is AsyncGatewayClient else copy.close()
+
+
+async def test_a_client_of_this_process_can_be_pickled() -> None:
+    """Its configuration travels, keys and all."""
+    config = {"endpoints": CONFIG["endpoints"][:1]}
+    client = pickle.loads(pickle.dumps(AsyncGatewayClient.local(config)))
+
+    assert (await client.query("chat", HELLO))["choices"]
+
+
+async def test_a_client_with_a_borrowed_pool_can_not_be_pickled() -> None:
+    """The message says why."""
+    async with httpx.AsyncClient() as own:
+        with pytest.raises(TypeError, match="http_client"):
+            pickle.dumps(AsyncGatewayClient("http://a", http_client=own))
+
+
+def test_a_client_shows_no_key() -> None:
+    """Not in its repr."""
+    client = AsyncGatewayClient("http://a", api_key=CANARY)
+
+    assert CANARY not in f"{client!r} {client}"
+
+
+def test_a_client_works_in_several_event_loops(server: Server) -> None:
+    """One after the other, as in a notebook or in tests; each loop has connections of its own."""
+    client = AsyncGatewayClient(server.url)
+
+    async def use() -> None:
+        assert (await client.query("chat", HELLO))["choices"]
+        assert await all_of(client.stream("chat", HELLO))
+        await client.aclose()
+
+    for _ in range(3):
+        asyncio.run(use())
+
+
+def test_a_client_that_was_not_closed_works_in_the_next_loop(server: Server) -> None:
+    """What is left of the loop before does no harm."""
+    client = AsyncGatewayClient(server.url)
+
+    for _ in range(3):
+        assert asyncio.run(client.query("chat", HELLO))["choices"]
+    asyncio.run(client.aclose())
+
+
+@pytest.fixture
+def no_warning_is_lost() -> Iterator[list[Any]]:
+    """Warnings from finalizers, which pytest would attribute to whatever test runs then."""
+    import warnings
+
+    gc.collect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
+        gc.collect()
+
+
+def test_a_client_in_two_loops_at_once(server: Server) -> None:
+    """Two threads, each with its loop, share one client."""
+    import threading
+
+    client = AsyncGatewayClient(server.url)
+    answers: list[Any] = []
+
+    def use() -> None:
+        async def ask() -> None:
+            for _ in range(5):
+                answers.append(await client.query("chat", HELLO))
+
+        asyncio.run(ask())
+
+    threads = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert len(answers) == 10
+    asyncio.run(client.aclose())
+
+
+def test_the_set_address_is_taken_when_the_client_is_made(fake: FakeGateway) -> None:
+    """A later change is for later clients."""
+    set_gateway_uri(fake.url)
+    client = AsyncGatewayClient()
+    set_gateway_uri("http://other")
+    fake.answer(OK)
+
+    assert asyncio.run(_health(client)) == {"status": "OK"}
+
+
+async def _health(client: AsyncGatewayClient) -> Any:
+    async with client:
+        return await client.health()
+
+
+def test_bodies_are_json_in_utf_8(fake: FakeGateway) -> None:
+    """With the content type that says so."""
+    fake.answer(chat())
+    with MlflowGatewayClient(fake.url) as client:
+        client.query("chat", {"messages": [{"role": "user", "content": "Grüße, 世界 🎉"}]})
+
+    request = fake.received[0]
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.body.decode("utf-8"))["messages"][0]["content"] == "Grüße, 世界 🎉"

@@ -1,0 +1,190 @@
+"""Every recorded case through the real adapter, with both of its sides held against the vendors' own types."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway_async.schemas import ChatChunk, ChatResponse, CompletionChunk, CompletionResponse, EmbeddingResponse
+from tests.providers.cases import CASES, Case, each, outcome, read, settled
+from tests.providers.published import (
+    check_answered,
+    check_error,
+    check_event,
+    check_sent,
+    fold_chunks,
+    fold_events,
+)
+
+ANSWERS = {
+    "llm/v1/chat": ChatResponse,
+    "llm/v1/completions": CompletionResponse,
+    "llm/v1/embeddings": EmbeddingResponse,
+}
+CHUNKS = {"llm/v1/chat": ChatChunk, "llm/v1/completions": CompletionChunk}
+
+LINE_ENDS = pytest.mark.parametrize(
+    "line_end", [pytest.param("\n", id="LF"), pytest.param("\r\n", id="CRLF"), pytest.param("\r", id="CR")]
+)
+
+
+def of_vendor(case: Case) -> bool:
+    """The upstream's side is the vendor's own."""
+    return case.shape is None
+
+
+# --- through the adapter ------------------------------------------------------------------------------------------
+
+
+@each()
+def test_what_goes_upstream_is_what_was_recorded(case: Case) -> None:
+    """The address, the headers that matter and the body are those of the vendor's API."""
+    sent = case.sent()
+
+    assert sent.method == "POST"
+    assert {"url": sent.url, "headers": dict(sent.headers), "body": json.loads(sent.body)} == case.upstream_request
+
+
+@each(lambda case: case.answer)
+def test_an_upstream_answer_reaches_the_caller_in_the_standard_shape(case: Case) -> None:
+    """What the caller gets is the recorded answer, to the last field."""
+    answer = json.loads(case.adapter().answer(case.response()))
+
+    assert answer == settled(case.answer, answer)
+
+
+@each(lambda case: case.upstream_answer and case.fails)
+def test_an_upstream_error_reaches_the_caller_with_its_own_words(case: Case) -> None:
+    """Status, code, message and the time to wait are those recorded."""
+    assert outcome(case.adapter().error(case.response())) == case.error
+
+
+@each(lambda case: case.streams)
+def test_an_upstream_stream_reaches_the_caller_in_the_standard_shape(case: Case) -> None:
+    """The chunks are the recorded ones, have one id, and end as recorded."""
+    found = read(case.reader(), [case.stream_bytes()])
+
+    assert found.chunks == settled(case.chunks, found.chunks)
+    assert (found.error and outcome(found.error)) == case.error
+    assert len({chunk["id"] for chunk in found.chunks} - {""}) <= 1
+
+
+@LINE_ENDS
+@each(lambda case: case.streams)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_a_stream_says_the_same_wherever_it_is_cut(case: Case, line_end: str, data: st.DataObject) -> None:
+    """Cuts within an event, a line end or a character make no difference, whichever line ends the upstream uses."""
+    stream = case.stream_bytes(line_end)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
+
+    found = read(case.reader(), [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)])
+
+    assert found.chunks == settled(case.chunks, found.chunks)
+    assert (found.error and outcome(found.error)) == case.error
+
+
+@LINE_ENDS
+@each(lambda case: case.streams)
+def test_a_stream_says_the_same_byte_by_byte(case: Case, line_end: str) -> None:
+    """Every place where a stream can be cut is cut, after the mark that some servers put before the first byte."""
+    stream = b"\xef\xbb\xbf" + case.stream_bytes(line_end)
+
+    found = read(case.reader(), [stream[at : at + 1] for at in range(len(stream))])
+
+    assert found.chunks == settled(case.chunks, found.chunks)
+    assert (found.error and outcome(found.error)) == case.error
+
+
+# --- against the vendors' types -----------------------------------------------------------------------------------
+
+
+@each()
+def test_the_vendor_takes_what_goes_upstream(case: Case) -> None:
+    """Every body is of the type that the vendor's SDK publishes, without a key that it does not know."""
+    check_sent(case.provider, case.kind, json.loads(case.sent().body))
+
+
+@each(lambda case: of_vendor(case) and case.answer)
+def test_a_recorded_answer_is_one_that_the_vendor_may_give(case: Case) -> None:
+    """The upstream's side of a case is of the vendor's published type."""
+    check_answered(case.provider, case.kind, case.upstream_body)
+
+
+@each(lambda case: of_vendor(case) and case.upstream_answer and case.fails)
+def test_a_recorded_error_is_one_that_the_vendor_may_give(case: Case) -> None:
+    """The upstream's side of an error is of the vendor's published type."""
+    check_error(case.provider, case.upstream_body)
+
+
+@each(lambda case: of_vendor(case) and case.streams)
+def test_recorded_events_are_ones_that_the_vendor_may_send(case: Case) -> None:
+    """The upstream's side of a stream is of the vendor's published types."""
+    for data in case.upstream_data():
+        check_event(case.provider, case.kind, data)
+
+
+@each(lambda case: case.answer)
+def test_an_answer_is_of_openais_type(case: Case) -> None:
+    """What the caller gets is what OpenAI's client and ours can read."""
+    body = case.adapter().answer(case.response())
+
+    ANSWERS[case.kind].model_validate_json(body)
+    if of_vendor(case) and (case.provider, case.kind) != ("anthropic", "llm/v1/completions"):  # counts no tokens
+        check_answered("openai", case.kind, body)
+
+
+@each(lambda case: case.streams)
+def test_a_chunk_is_of_openais_type(case: Case) -> None:
+    """Each chunk that the caller gets is what OpenAI's client and ours can read."""
+    for chunk in read(case.reader(), [case.stream_bytes()]).chunks:
+        CHUNKS[case.kind].model_validate(chunk)
+        if case.kind == "llm/v1/chat":
+            check_event("openai", case.kind, chunk)
+
+
+# --- folded -------------------------------------------------------------------------------------------------------
+
+
+@each(lambda case: case.folds_to)
+def test_openais_sdk_folds_a_stream_into_the_answer(case: Case) -> None:
+    """A streamed answer adds up to what the same call gives without streaming."""
+    whole = CASES[f"{case.provider}/{case.folds_to}"]
+    answer = json.loads(whole.adapter().answer(whole.response()))
+
+    assert _told(fold_chunks(read(case.reader(), [case.stream_bytes()]).chunks)) == _told(answer)
+
+
+@each(lambda case: case.folds_to and case.provider == "anthropic")
+def test_anthropics_sdk_folds_the_recorded_events_into_the_recorded_answer(case: Case) -> None:
+    """The two upstream sides of a pair, streamed and whole, say the same."""
+    whole = CASES[f"{case.provider}/{case.folds_to}"]
+
+    folded, message = fold_events(case.upstream_data()), json.loads(whole.upstream_body)
+
+    assert _told({**folded, "usage": None}) == _told({**message, "usage": None})
+    assert folded["usage"]["output_tokens"] == message["usage"]["output_tokens"]
+
+
+@each(lambda case: case.folds_to)
+def test_a_pair_asks_for_the_same(case: Case) -> None:
+    """A streamed case differs from the one that it adds up to in the stream alone."""
+    whole = CASES[f"{case.provider}/{case.folds_to}"]
+
+    assert {**case.request, "stream": None, "stream_options": None} == {**whole.request, "stream": None, "stream_options": None}
+
+
+def _told(value: Any) -> Any:
+    """A value without what a fold adds or leaves out: nothings, numbers of pieces, parsed copies, the time."""
+    if isinstance(value, list):
+        return [_told(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    told = {key: _told(part) for key, part in value.items() if key not in ("parsed", "parsed_arguments", "created")}
+    if "function" in told or told.get("type") in ("thinking", "redacted_thinking"):
+        told.pop("index", None)
+    if "arguments" in told:
+        told["arguments"] = json.loads(told["arguments"])
+    return {key: part for key, part in told.items() if part not in (None, [], {})}

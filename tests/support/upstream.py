@@ -1,0 +1,261 @@
+"""A mock upstream that speaks as OpenAI does: a test says what it answers, and asks what it received.
+
+It runs on a thread and a loop of its own, so that blocking tests and tests that run in a loop use it alike. An answer
+is a script: bytes are sent as they stand, a number is a pause in seconds, `HOLD` waits until the caller leaves, `CUT`
+breaks the connection off.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Step(Enum):
+    """What an answer's script does beside sending and pausing."""
+
+    HOLD = "wait until the caller leaves"
+    CUT = "break the connection off"
+
+
+HOLD, CUT = Step.HOLD, Step.CUT
+
+Script = Sequence[bytes | float | Step]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: whole, or with `script` a chunked one."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    before: float | Step = 0.0
+    """A pause in seconds before the status line, or HOLD or CUT in its place."""
+
+    script: Script | None = None
+
+
+@dataclass
+class Received:
+    """One request as it came in; header names are lower-case."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    left_at: float | None = None
+    """When the caller closed the connection before the answer was whole, on the clock of `time.monotonic`."""
+
+    answered: bool = False
+
+    @property
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+
+def json_reply(value: Any, *, status: int = 200, before: float | Step = 0.0, **headers: str) -> Reply:
+    """A JSON answer; `retry_after="7"` becomes the header `retry-after`."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Reply(json.dumps(value).encode(), status, headers=named, before=before)
+
+
+def error(status: int, message: str = "no", **headers: str) -> Reply:
+    """An error as OpenAI words it."""
+    body = {"error": {"message": message, "type": "some_error", "param": None, "code": "some_code"}}
+    return json_reply(body, status=status, **headers)
+
+
+def chat(text: str = "Hello there", *, before: float | Step = 0.0, **extra: Any) -> Reply:
+    """A chat completion."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-mock"}
+    return json_reply({**head, "choices": [choice], "usage": usage, **extra}, before=before)
+
+
+def delta(content: str | None = None, *, finish: str | None = None, **more: Any) -> bytes:
+    """The event of one chat chunk."""
+    part = {**({} if content is None else {"content": content}), **more}
+    choice = {"index": 0, "delta": part, "finish_reason": finish}
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-mock"}
+    return event({**head, "choices": [choice]})
+
+
+def event(value: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + json.dumps(value).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def stream(*script: bytes | float | Step) -> Reply:
+    """An event stream."""
+    return Reply(content_type="text/event-stream", script=script)
+
+
+def words(*texts: str, pace: float = 0.0) -> Reply:
+    """A whole streamed chat, a pause after each word."""
+    script: list[bytes | float | Step] = []
+    for text in texts:
+        script += [delta(text), pace]
+    return stream(*script, delta(finish="stop"), DONE)
+
+
+class MockUpstream:
+    """The server. Requests are answered with what `reply` was given last."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self._reply = chat()
+        self._changed = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mock upstream", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def reply(self, reply: Reply) -> None:
+        """Answer with this from now on, and forget the requests so far."""
+        self._reply = reply
+        self.received.clear()
+
+    def request(self, index: int = 0, *, timeout: float = 10.0) -> Received:
+        """A request since the last `reply`, waited for."""
+        self._until(lambda: len(self.received) > index, timeout, "no request came")
+        return self.received[index]
+
+    def left(self, request: Received, *, timeout: float = 10.0) -> float:
+        """When the caller of a request left, waited for."""
+        self._until(lambda: request.left_at is not None, timeout, "the caller did not leave")
+        assert request.left_at is not None
+        return request.left_at
+
+    def close(self) -> None:
+        """Stop, and break off what is under way."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def _until(self, holds: Any, timeout: float, otherwise: str) -> None:
+        with self._changed:
+            if not self._changed.wait_for(holds, timeout):
+                raise AssertionError(f"{otherwise} within {timeout:g} s")
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**26)
+        self.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._converse(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while request := await _read(reader):
+                reply = self._reply
+                self._note(lambda request=request: self.received.append(request))  # type: ignore[misc]
+                answer = asyncio.ensure_future(_answer(reply, writer))
+                gone = asyncio.ensure_future(_end(reader))
+                done, _ = await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+                if answer not in done:
+                    answer.cancel()
+                    self._note(lambda request=request: setattr(request, "left_at", time.monotonic()))  # type: ignore[misc]
+                    return
+                gone.cancel()
+                await asyncio.wait([gone])  # until then it reads, and the next request can't be read
+                if not answer.result():
+                    return
+                self._note(lambda request=request: setattr(request, "answered", True))  # type: ignore[misc]
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    def _note(self, change: Any) -> None:
+        with self._changed:
+            change()
+            self._changed.notify_all()
+
+
+async def _read(reader: asyncio.StreamReader) -> Received | None:
+    head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
+    if not head:
+        return None
+    start, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Received(start.split(" ")[1], headers, body)
+
+
+async def _end(reader: asyncio.StreamReader) -> None:
+    """Wait until the other side is gone."""
+    try:
+        while await reader.read(1):
+            pass
+    except ConnectionError:
+        pass
+
+
+async def _answer(reply: Reply, writer: asyncio.StreamWriter) -> bool:
+    """Send an answer; whether the connection may go on."""
+    if isinstance(reply.before, Step):
+        return await _step(reply.before, writer)
+    await asyncio.sleep(reply.before)
+    head = [f"HTTP/1.1 {reply.status} Some Reason", f"content-type: {reply.content_type}"]
+    head += [f"{name}: {value}" for name, value in reply.headers.items()]
+    if reply.script is None:
+        length = [] if "content-length" in reply.headers else [f"content-length: {len(reply.body)}"]
+        writer.write("\r\n".join([*head, *length, "", ""]).encode("latin-1") + reply.body)
+        await writer.drain()
+        return int(reply.headers.get("content-length", len(reply.body))) == len(reply.body)
+    writer.write("\r\n".join([*head, "transfer-encoding: chunked", "", ""]).encode("latin-1"))
+    for step in reply.script:
+        if isinstance(step, Step):
+            return await _step(step, writer)
+        if isinstance(step, float):
+            await asyncio.sleep(step)
+        elif step:
+            writer.write(b"%x\r\n%b\r\n" % (len(step), step))
+            await writer.drain()
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    return True
+
+
+async def _step(step: Step, writer: asyncio.StreamWriter) -> bool:
+    if step is CUT:
+        await writer.drain()
+        return False
+    await asyncio.Event().wait()
+    return False
+
+
+@contextmanager
+def mock_upstream() -> Iterator[MockUpstream]:
+    """A mock upstream that is stopped on leaving."""
+    upstream = MockUpstream()
+    try:
+        yield upstream
+    finally:
+        upstream.close()
