@@ -45,11 +45,11 @@ def get_gateway_uri() -> str:
 
 
 def resolve_route_url(base: str, route_url: str) -> str:
-    """The absolute address of a route; one that is absolute already (as Databricks gives) stays, and so does one whose
-    gateway has no address of its own (`local`, or `databricks`, which stands for several).
+    """The absolute address of a route; one that is absolute already (as Databricks gives) stays.
 
-    A gateway that is mounted under a path gives addresses that begin with that path, as `base` ends with it: it is
-    not written twice.
+    So does one whose gateway has no address of its own: `local`, or `databricks`, which stands for several. A gateway
+    that is mounted under a path gives addresses that begin with that path, as `base` ends with it: it is not written
+    twice.
     """
     parts, address = urlsplit(route_url), urlsplit(base)
     if (parts.scheme and parts.netloc) or address.scheme not in ("http", "https"):

@@ -1,6 +1,7 @@
 """Reading a configuration: from a file, a mapping, or nothing at all; and saying what is wrong with it, line by line."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from gateway_async.zero_config import zero_config
 
 Location = tuple[str | int, ...]
 """Where something stands in a configuration: keys and indices from the top."""
+
+DEEPEST = 100
+"""Levels of nesting that a file may have."""
 
 _OLD_KEYS = {"routes": "endpoints", "route_type": "endpoint_type"}
 
@@ -77,12 +81,12 @@ class Document:
         except (OSError, UnicodeDecodeError) as problem:
             raise ConfigError(f"{path} can't be read: {problem}") from None
         try:
-            node = yaml.compose(text, Loader=_Loader)
-            data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, by libyaml where it is there
-        except yaml.YAMLError as problem:
+            node, data = _parse(text)
+        except (yaml.YAMLError, ValueError) as problem:
             mark = getattr(problem, "problem_mark", None)
             line = mark.line + 1 if mark else None
-            said = getattr(problem, "problem", None) or str(problem)
+            # What YAML would not take may be a key that begins with one of its signs: it is not repeated.
+            said = re.sub(r"'[^']{2,}'", "…", getattr(problem, "problem", None) or str(problem).partition("\n")[0])
             problems = [{"line": line, "endpoint": None, "key": None, "problem": f"this is not YAML: {said}"}]
             raise ConfigError(sentence(str(path), problems[0]), problems=problems) from None
         if not isinstance(data, dict):
@@ -159,6 +163,26 @@ class Document:
             else:
                 node = None
         return line
+
+
+def _parse(text: str) -> tuple[yaml.Node | None, Any]:
+    """YAML as nodes, and as what they stand for.
+
+    Raises:
+        yaml.YAMLError: It is none.
+        ValueError: A value is not what its form promises (a 13th month), or it is nested beyond `DEEPEST`.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:  # libyaml would recurse until the process dies
+            raise ValueError(f"line {event.start_mark.line + 1} is nested more than {DEEPEST} levels deep")
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        return node, None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,10 @@ def resolve(uri: str) -> tuple[str, Mapping[str, str]]:
             f"the address {uri!r} needs Databricks' SDK: pip install 'ai-gateway-sdk[databricks]'"
         ) from None
     try:
-        config = Config(profile=urlsplit(uri).netloc or None)
+        # Their tools ask the workspace about itself first, for 300 s where it can't be reached.
+        config = Config(
+            profile=urlsplit(uri).netloc or None, http_timeout_seconds=10, retry_timeout_seconds=1
+        )
         return str(config.host).rstrip("/"), config.authenticate()
-    except ValueError as problem:
+    except (ValueError, OSError) as problem:
         raise ConfigError(f"no Databricks credentials for {uri!r}: {problem}") from None

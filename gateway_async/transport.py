@@ -7,8 +7,8 @@ a network between is `local`.
 import os
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -31,6 +31,8 @@ from gateway_async.retries import Retries
 from gateway_async.sse import Decoder
 from gateway_async.streaming import ChunkSource
 from gateway_async.wire import encode
+
+T = TypeVar("T")
 
 Json = dict[str, Any]
 
@@ -112,7 +114,7 @@ class Http:
         self._timeout = timeout
         self._limits = httpx.Timeout(timeout, connect=min(timeout, 10.0), pool=None)
         self._retries = Retries(max_retries, timeout)
-        self._pools = Pools()
+        self._pools = Pools(tls=not self._uri.startswith("http://"))
         self._client = client
 
     async def health(self) -> Json:
@@ -152,7 +154,7 @@ class Http:
         """The answer of a route, chunk by chunk."""
         path = _invocations(route)
         body = encode({**data, "stream": True})
-        response = await self._retries.run(lambda: self._open("POST", path, body))
+        response = await self._in_time("POST", path, lambda: self._open("POST", path, body))
         if "text/event-stream" not in response.headers.get("content-type", ""):
             await response.aclose()
             raise self._no_gateway(response, f"POST {path}", "an event stream")
@@ -165,15 +167,18 @@ class Http:
     async def base(self) -> tuple[str, Mapping[str, str]]:
         """The address that stands before every path, and the headers that let us in."""
         if self._databricks:
-            return await anyio.to_thread.run_sync(resolve, self._uri)
+            return await anyio.to_thread.run_sync(resolve, self._uri, abandon_on_cancel=True)
         return self._uri, self._headers
 
     async def _json(self, method: str, path: str, payload: Any = None) -> Json:
         body = None if payload is None else encode(payload)
-        with anyio.move_on_after(self._timeout) as scope:
-            answer: Json = await self._retries.run(lambda: self._send(method, path, body))
-            return answer
-        assert scope.cancelled_caught
+        return await self._in_time(method, path, lambda: self._send(method, path, body))
+
+    async def _in_time(self, method: str, path: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What an attempt, or one after it, gives within the client's timeout."""
+        with anyio.move_on_after(self._timeout):
+            result: T = await self._retries.run(attempt)
+            return result
         raise _timed_out(method, path, self._timeout)
 
     async def _send(self, method: str, path: str, body: bytes | None) -> Json:
@@ -234,9 +239,14 @@ class Pools:
     """A pool for each event loop that calls, since connections can't change loops.
 
     It is closed when its loop ends, or when nobody holds it any more.
+
+    Args:
+        tls: Whether connections are to be encrypted. Where none is, the certificates are not loaded, which takes as
+            long as a hundred calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool) -> None:
+        self._tls = tls
         self._of: WeakKeyDictionary[Any, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = WeakKeyDictionary()
 
     async def get(self) -> httpx.AsyncClient:
@@ -245,7 +255,7 @@ class Pools:
         pool, _ = self._of.get(loop, (None, None))
         if pool is None or pool.is_closed:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-            pool = httpx.AsyncClient(limits=limits)
+            pool = httpx.AsyncClient(limits=limits, verify=self._tls)
             closer = _close_with_the_loop(pool)
             await anext(closer)
             self._of[loop] = pool, closer

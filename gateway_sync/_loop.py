@@ -84,8 +84,8 @@ class LoopThread:
 
     def end(self, clients: Iterable[Closable]) -> None:
         """Cancel what is under way, close the clients, and stop; within bounds."""
-        self.post(self.task, self._end, list(clients))
-        self.gone = True
+        self.gone = True  # first: whoever is cancelled is not to be told
+        self.loop.call_soon_threadsafe(self.task, self._end, list(clients))
         self._thread.join(2 * GRACE)
 
     async def _end(self, clients: list[Closable]) -> None:

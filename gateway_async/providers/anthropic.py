@@ -22,8 +22,19 @@ from gateway_async.providers._base import (
     now,
     upstream_error,
 )
-from gateway_async.providers.anthropic_answer import NAME, MessagesReader, chat_answer, stream_error
-from gateway_async.providers.anthropic_request import check_sampling, default_max_tokens, messages_request
+from gateway_async.providers.anthropic_answer import (
+    MALFORMED,
+    NAME,
+    MessagesReader,
+    chat_answer,
+    stream_error,
+    text_of,
+)
+from gateway_async.providers.anthropic_request import (
+    default_max_tokens,
+    messages_request,
+    rename_parameters,
+)
 from gateway_async.sse import Event
 
 _HUMAN, _ASSISTANT = "\n\nHuman: ", "\n\nAssistant:"
@@ -69,7 +80,7 @@ class AnthropicAdapter:
         value = json_object(response.body, NAME)
         try:
             return orjson.dumps(self.translate(value))
-        except (KeyError, TypeError, AttributeError):
+        except MALFORMED:
             invalid(NAME, "its answer lacks what it should have")
 
     def error(self, response: UpstreamResponse) -> UpstreamError:
@@ -116,19 +127,11 @@ class CompletionAdapter(AnthropicAdapter):
         """The body of `POST /complete`."""
         if not isinstance(prompt := data["prompt"], str):
             raise InvalidRequest.field("prompt", "Anthropic takes one text")
-        check_sampling(data)
-        if "top_p" in data:
+        body = dict(data)
+        rename_parameters(body)
+        if "top_p" in body:
             raise InvalidRequest.field("top_p", "Anthropic's completions take 'temperature' instead")
-        body = {
-            key: value
-            for key, value in data.items()
-            if key not in ("n", "stream_options", "max_tokens", "stop")
-        }
-        body["max_tokens_to_sample"] = data.get("max_tokens") or default_max_tokens(self.model)
-        if (stop := data.get("stop")) is not None:
-            body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-        if "temperature" in body:
-            body["temperature"] = 0.5 * body["temperature"]
+        body["max_tokens_to_sample"] = body.pop("max_tokens", default_max_tokens(self.model))
         if prompt.startswith(_HUMAN.lstrip()):
             prompt = "\n\n" + prompt
         elif not prompt.startswith(_HUMAN):
@@ -138,14 +141,13 @@ class CompletionAdapter(AnthropicAdapter):
 
     def translate(self, value: Json) -> Json:
         """The completion; Anthropic counts no tokens here."""
-        if not isinstance(text := value.get("completion"), str):
-            invalid(NAME, "its answer has no completion")
+        text = text_of(value["completion"])
         choice = {"index": 0, "text": text, "finish_reason": _finish(value.get("stop_reason"))}
         return {
-            "id": value.get("id") or new_id("cmpl"),
+            "id": text_of(value.get("id") or new_id("cmpl")),
             "object": "text_completion",
             "created": now(),
-            "model": value.get("model") or self.model,
+            "model": text_of(value.get("model") or self.model),
             "choices": [choice],
             "usage": {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None},
         }
@@ -174,15 +176,21 @@ class CompletionReader(EventReader):
             raise stream_error(value.get("error"))
         if value.get("type", "completion") != "completion" or "completion" not in value:
             return
+        try:
+            yield orjson.dumps(self._chunk(value))
+        except MALFORMED:
+            invalid(NAME, "an event of its stream lacks what it should have")
+        self.done = value.get("stop_reason") is not None
+
+    def _chunk(self, value: Json) -> Json:
+        self._frame |= {key: text_of(value[key]) for key in ("id", "model") if value.get(key)}
         reason = value.get("stop_reason")
-        self._frame["model"] = value.get("model") or self._frame["model"]
         choice = {
             "index": 0,
-            "text": value["completion"],
+            "text": text_of(value["completion"]),
             "finish_reason": None if reason is None else _finish(reason),
         }
-        yield orjson.dumps({**self._frame, "choices": [choice]})
-        self.done = reason is not None
+        return {**self._frame, "choices": [choice]}
 
 
 def _finish(reason: str | None) -> str:

@@ -26,6 +26,9 @@ _FINISH = {
 
 _THOUGHTS = ("thinking", "redacted_thinking")
 
+MALFORMED = (KeyError, TypeError, AttributeError, RecursionError)
+"""What reading an answer raises when it lacks a field, has one of another type, or is nested too deeply."""
+
 
 def chat_answer(value: Json) -> Json:
     """The answer to a chat."""
@@ -33,7 +36,7 @@ def chat_answer(value: Json) -> Json:
     if not isinstance(blocks, list) or not isinstance(value.get("usage"), dict):
         invalid(NAME, "its answer has no content or no usage")
     message: Json = {"role": "assistant", "content": None}
-    texts = [block["text"] for block in blocks if block.get("type") == "text"]
+    texts = [text_of(block["text"]) for block in blocks if block.get("type") == "text"]
     calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
     thoughts = [block for block in blocks if block.get("type") in _THOUGHTS]
     others = [block for block in blocks if block.get("type") not in ("text", "tool_use", *_THOUGHTS)]
@@ -42,18 +45,19 @@ def chat_answer(value: Json) -> Json:
     if calls:
         message["tool_calls"] = calls
     if thoughts:
-        message["reasoning_content"] = "".join(block.get("thinking", "") for block in thoughts)
         message["thinking_blocks"] = thoughts
+    if thought := "".join(block.get("thinking", "") for block in thoughts):
+        message["reasoning_content"] = thought
     if others or any(block.get("citations") for block in blocks):
         message["anthropic_blocks"] = blocks
     if explanation := (value.get("stop_details") or {}).get("explanation"):
-        message["refusal"] = explanation
+        message["refusal"] = text_of(explanation)
     choice = {"index": 0, "message": message, "finish_reason": finish_reason(value.get("stop_reason"))}
     return {
-        "id": value.get("id"),
+        "id": text_of(value["id"]),
         "object": "chat.completion",
         "created": now(),
-        "model": value.get("model"),
+        "model": text_of(value["model"]),
         "choices": [choice],
         "usage": usage(value["usage"]),
     }
@@ -66,15 +70,33 @@ def finish_reason(reason: str | None) -> str:
 
 def usage(used: Json) -> Json:
     """Tokens as OpenAI counts them: what was read from the cache or written to it belongs to the prompt."""
-    cached = used.get("cache_read_input_tokens") or 0
-    prompt = (used.get("input_tokens") or 0) + cached + (used.get("cache_creation_input_tokens") or 0)
-    answered = used.get("output_tokens") or 0
+    cached, written = _count(used, "cache_read_input_tokens"), _count(used, "cache_creation_input_tokens")
+    prompt = _count(used, "input_tokens") + cached + written
+    answered = _count(used, "output_tokens")
     found: Json = {"prompt_tokens": prompt, "completion_tokens": answered, "total_tokens": prompt + answered}
-    if cached:
-        found["prompt_tokens_details"] = {"cached_tokens": cached}
-    if thought := (used.get("output_tokens_details") or {}).get("thinking_tokens"):
+    details = {"cached_tokens": cached, "cache_write_tokens": written}
+    if details := {name: count for name, count in details.items() if count}:
+        found["prompt_tokens_details"] = details
+    if thought := _count(used.get("output_tokens_details") or {}, "thinking_tokens"):
         found["completion_tokens_details"] = {"reasoning_tokens": thought}
     return found
+
+
+def text_of(value: Any) -> str:
+    """The value, which must be a text.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError("a text is expected")
+    return value
+
+
+def _count(used: Json, name: str) -> int:
+    if not isinstance(count := used.get(name) or 0, int):
+        raise TypeError("a number is expected")
+    return count
 
 
 def stream_error(error: Any) -> UpstreamError:
@@ -105,11 +127,14 @@ class MessagesReader(EventReader):
         self._blocks: dict[int, Json] = {}
         self._calls = 0
         self._thoughts = 0
+        self._finished = False
 
     def event(self, event: Event) -> Iterable[bytes]:
         """The chunks that one event stands for."""
         value = self.json(event)
         kind = value.get("type")
+        if kind == "error":
+            raise stream_error(value.get("error"))
         try:
             if kind == "message_start":
                 yield from self._begin(value["message"])
@@ -120,47 +145,49 @@ class MessagesReader(EventReader):
             elif kind == "content_block_stop":
                 yield from self._block_end(self._blocks.pop(value["index"]))
             elif kind == "message_delta":
-                self._used |= {
-                    key: count for key, count in value.get("usage", {}).items() if count is not None
-                }
-                refusal = (value["delta"].get("stop_details") or {}).get("explanation")
-                yield self._chunk(
-                    {"refusal": refusal} if refusal else {}, finish_reason(value["delta"].get("stop_reason"))
-                )
+                yield from self._message_delta(value["delta"], value.get("usage") or {})
             elif kind == "message_stop":
-                self.done = True
-                if self._include_usage:
-                    yield orjson.dumps({**self._frame, "choices": [], "usage": usage(self._used)})
-        except (KeyError, TypeError, AttributeError):
-            invalid(NAME, f"an event {kind!r} of its stream lacks what it should have")
-        if kind == "error":
-            raise stream_error(value.get("error"))
+                yield from self._end()
+        except MALFORMED:
+            invalid(NAME, f"an event {kind!r} of its stream lacks what it should have, or comes out of order")
 
     def _begin(self, message: Json) -> Iterable[bytes]:
+        if self._frame:
+            invalid(NAME, "its stream begins twice")
         self._used = dict(message.get("usage") or {})
         self._frame = {
-            "id": message["id"],
+            "id": text_of(message["id"]),
             "object": "chat.completion.chunk",
             "created": now(),
-            "model": message["model"],
+            "model": text_of(message["model"]),
         }
         yield self._chunk({"role": "assistant", "content": ""})
 
     def _block(self, index: int, block: Json) -> Iterable[bytes]:
         self._blocks[index] = block
-        if block["type"] == "tool_use":
+        kind = block["type"]
+        if kind == "tool_use":
             block["call"], block["begun"] = self._calls, False
             self._calls += 1
-            function = {"name": block["name"], "arguments": ""}
-            call = {"index": block["call"], "id": block["id"], "type": "function", "function": function}
+            function = {"name": text_of(block["name"]), "arguments": ""}
+            call = {
+                "index": block["call"],
+                "id": text_of(block["id"]),
+                "type": "function",
+                "function": function,
+            }
             yield self._chunk({"tool_calls": [call]})
+        elif kind == "text" and block.get("text"):
+            yield self._chunk({"content": text_of(block["text"])})
+        elif kind == "thinking" and block.get("thinking"):
+            yield self._chunk({"reasoning_content": text_of(block["thinking"])})
 
     def _delta(self, block: Json, delta: Json) -> Iterable[bytes]:
         kind = delta["type"]
         if kind == "text_delta":
-            yield self._chunk({"content": delta["text"]})
+            yield self._chunk({"content": text_of(delta["text"])})
         elif kind == "input_json_delta":
-            if delta["partial_json"] and block["type"] == "tool_use":
+            if text_of(delta["partial_json"]) and block["type"] == "tool_use":
                 block["begun"] = True
                 yield self._arguments(block, delta["partial_json"])
         elif kind == "thinking_delta":
@@ -176,19 +203,35 @@ class MessagesReader(EventReader):
             yield self._chunk({"thinking_blocks": [{"index": self._thoughts, **block}]})
             self._thoughts += 1
 
+    def _message_delta(self, delta: Json, used: Json) -> Iterable[bytes]:
+        self._used |= {key: count for key, count in used.items() if count is not None}
+        # It may come several times; the reason stands in one of them.
+        if (reason := delta.get("stop_reason")) is None:
+            return
+        self._finished = True
+        refusal = (delta.get("stop_details") or {}).get("explanation")
+        yield self._chunk({"refusal": text_of(refusal)} if refusal else {}, finish_reason(reason))
+
+    def _end(self) -> Iterable[bytes]:
+        if not self._finished:
+            invalid(NAME, "its stream ends without a stop reason")
+        self.done = True
+        if self._include_usage:
+            yield orjson.dumps({**self._frame, "choices": [], "usage": usage(self._used)})
+
     def _arguments(self, block: Json, piece: str) -> bytes:
         return self._chunk({"tool_calls": [{"index": block["call"], "function": {"arguments": piece}}]})
 
     def _chunk(self, delta: Json, finish: str | None = None) -> bytes:
+        if not self._frame:
+            invalid(NAME, "its stream does not begin with 'message_start'")
         return orjson.dumps(
             {**self._frame, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
         )
 
 
 def _call(block: Json) -> Json:
-    arguments = json.dumps(block["input"])
-    return {
-        "id": block["id"],
-        "type": "function",
-        "function": {"name": block["name"], "arguments": arguments},
-    }
+    if not isinstance(block["input"], dict):
+        raise TypeError("an object is expected")
+    function = {"name": text_of(block["name"]), "arguments": json.dumps(block["input"])}
+    return {"id": text_of(block["id"]), "type": "function", "function": function}

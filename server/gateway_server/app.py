@@ -24,7 +24,8 @@ from gateway_server.dialects import dialect_of
 from gateway_server.middleware.access_log import AccessLog
 from gateway_server.middleware.body_limit import BodyLimit
 from gateway_server.middleware.request_id import RequestId
-from gateway_server.reload import watch
+from gateway_server.mount import mounted
+from gateway_server.reload import read, watch
 from gateway_server.responses import error_headers
 
 ConfigSource = GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None
@@ -37,11 +38,14 @@ class GatewayApp(Starlette):
         gateway: The engine that answers.
     """
 
-    def __init__(self, config: GatewayConfig, *, path: Path | None, access_log: bool) -> None:
+    def __init__(
+        self, config: GatewayConfig, *, path: Path | None, content: bytes | None, access_log: bool
+    ) -> None:
         self.gateway = Gateway(config)
         self._path = path
+        self._content = content
         self._watcher: asyncio.Task[None] | None = None
-        max_bytes = int(config.server.max_body_mb * 2**20)
+        self._body_limit = _body_limit(config)
         super().__init__(
             routes=[
                 *invocations.routes(self.gateway),
@@ -54,7 +58,7 @@ class GatewayApp(Starlette):
             middleware=[
                 Middleware(RequestId),
                 *([Middleware(AccessLog)] if access_log else []),
-                Middleware(BodyLimit, max_bytes=max_bytes),
+                Middleware(BodyLimit, max_bytes=lambda: self._body_limit),
             ],
             exception_handlers={
                 GatewayError: _on_gateway_error,
@@ -68,12 +72,20 @@ class GatewayApp(Starlette):
         """Answer one request; the first opens what is needed, since a host may run no lifespan of a mounted app."""
         if self._watcher is None and self._path is not None:
             self.open()
+        if scope["type"] == "http" and scope.get("raw_path") != scope["path"].encode(errors="replace"):
+            scope = mounted(scope)
         await super().__call__(scope, receive, send)
 
     def open(self) -> None:
         """Begin to watch the configuration file. What else is needed opens when it is used."""
         if self._path is not None and self._watcher is None:
-            self._watcher = asyncio.get_running_loop().create_task(watch(self._path, self.gateway.reload))
+            self._watcher = asyncio.get_running_loop().create_task(
+                watch(self._path, self._content, self._reload)
+            )
+
+    def _reload(self, config: GatewayConfig) -> None:
+        self.gateway.reload(config)
+        self._body_limit = _body_limit(config)
 
     async def aclose(self) -> None:
         """Close the connections to the providers, and watch the file no more. The next request opens them again."""
@@ -103,8 +115,13 @@ def create_app(config: ConfigSource = None, *, access_log: bool = False) -> Gate
         config = os.environ.get("MLFLOW_GATEWAY_CONFIG") or None
     if isinstance(config, str | os.PathLike):
         path = Path(config).absolute()
-        return GatewayApp(load_config(path), path=path, access_log=access_log)
-    return GatewayApp(load_config(config), path=None, access_log=access_log)
+        content = read(path)
+        return GatewayApp(load_config(path), path=path, content=content, access_log=access_log)
+    return GatewayApp(load_config(config), path=None, content=None, access_log=access_log)
+
+
+def _body_limit(config: GatewayConfig) -> int:
+    return int(config.server.max_body_mb * 2**20)
 
 
 def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[None]]:
@@ -142,7 +159,10 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path, request.method
     if error.status_code == 404:
-        told: GatewayError = NotFound(f"there is nothing at {method} {path}; GET /docs shows what there is")
+        docs_path = request.scope.get("root_path", "") + "/docs"
+        told: GatewayError = NotFound(
+            f"there is nothing at {method} {path}; GET {docs_path} shows what there is"
+        )
     elif error.status_code == 405:
         allowed = ", ".join(_methods_at(request))
         error.headers = {"Allow": allowed}

@@ -42,7 +42,9 @@ def start(
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 5000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 5000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 2,
     drain_seconds: Annotated[
         float | None, typer.Option(min=0, help="How long requests under way may go on at the end.")
@@ -55,10 +57,14 @@ def start(
 
     config = _loaded(config_path)
     drain = config.server.drain_seconds if drain_seconds is None else drain_seconds
-    serve(
-        Settings(config_path, host, port, workers, drain, access_log),
-        ready=lambda address: _greet(address, config.routes, config_path, as_json=as_json),
-    )
+    try:
+        serve(
+            Settings(config_path, host, port, workers, drain, access_log),
+            ready=lambda address: _greet(address, config.routes, config_path, as_json=as_json),
+        )
+    except GatewayError as problem:
+        err.print(f"[red]error[/] {escape(problem.message)}")
+        raise typer.Exit(1) from None
 
 
 @app.command()

@@ -49,20 +49,21 @@ class LeaveWatches:
 class LeaveWatch:
     """While it is entered, a caller who leaves cancels the task that answers it.
 
-    The cancellation ends at the `with` block. The request's body must have been read before.
+    The cancellation ends at the `with` block; `left` tells of it. The request's body must have been read before.
     """
 
-    __slots__ = ("_left", "_receive", "_seen", "_task", "_watcher", "_watches")
+    __slots__ = ("_receive", "_seen", "_task", "_watcher", "_watches", "left")
 
     def __init__(self, watches: LeaveWatches, receive: Receive) -> None:
         self._watches = watches
         self._receive = receive
         self._task = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
-        self._seen = self._left = False
+        self._seen = self.left = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "LeaveWatch":
         self._watches.add(self)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -70,7 +71,7 @@ class LeaveWatch:
         self._watches.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
-        if not self._left:
+        if not self.left:
             return False
         assert self._task is not None
         # Somebody else may have cancelled too (the server shutting down): that is theirs to see.
@@ -85,6 +86,6 @@ class LeaveWatch:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._left = True
+        self.left = True
         assert self._task is not None
         self._task.cancel()

@@ -1,7 +1,11 @@
 """Running the app under uvicorn: one process, or several under uvicorn's own manager."""
 
+import asyncio
 import gc
+import logging
 import os
+import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,17 +14,36 @@ from typing import Any, NamedTuple
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from gateway_async.errors import GatewayError
 from gateway_server.app import GatewayApp, create_app
 
 _ACCESS_LOG = "GATEWAY_ACCESS_LOG"
 """How the first process tells its workers, which begin anew from the environment."""
 
+BACKLOG = 4096
+"""Connections that wait in the kernel until a worker takes them."""
+
+
+class NotCutShort(logging.Filter):
+    """Leaves out what uvicorn says of a request that it cut short at the end: its caller was told."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"not cut short": {"()": NotCutShort}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["not cut short"],
+            "stream": "ext://sys.stderr",
+        }
     },
     "loggers": {
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
@@ -47,6 +70,9 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
     Args:
         settings: How to run.
         ready: Called with the server's address once connections to it are taken.
+
+    Raises:
+        GatewayError: The address can't be listened on.
     """
     if settings.config_path is None:
         os.environ.pop("MLFLOW_GATEWAY_CONFIG", None)
@@ -56,8 +82,6 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
     config = uvicorn.Config(
         "gateway_server.process:worker_app",
         factory=True,
-        host=settings.host,
-        port=settings.port,
         workers=settings.workers,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         access_log=False,
@@ -66,19 +90,54 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
         lifespan="on",
         http="httptools",
         ws="none",
-        backlog=4096,
+        backlog=BACKLOG,
+        # Longer than clients keep idle connections, so that it is they who close: a request never meets a closing door.
+        timeout_keep_alive=75,
     )
-    socket = config.bind_socket()
-    # Connections wait in the socket's queue until a worker takes them: nobody who reads the greeting is refused.
-    socket.listen(config.backlog)
-    host, port = socket.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    ready(f"http://{shown}:{port}")
+    listener = listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     sys.stdout.flush()
     if settings.workers > 1:
-        Multiprocess(config, sockets=[socket]).run()
-    else:
-        uvicorn.Server(config).run(sockets=[socket])
+        Workers(config, sockets=[listener]).run()
+        return
+    # uvicorn repeats a signal when all is done, for those who wait for it; here that ends the process, and well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+
+
+class Workers(Multiprocess):
+    """uvicorn's manager of workers, which takes no connections that no worker will answer."""
+
+    def terminate_all(self) -> None:
+        """Tell the workers to end, and keep the address open no longer."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections: from now on they wait until a worker answers them.
+
+    Raises:
+        GatewayError: The address is taken, or is none of this machine's.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except (OSError, UnicodeError) as problem:
+        listener.close()
+        said = getattr(problem, "strerror", None) or problem
+        raise GatewayError(
+            f"can't listen on port {port} of {host!r}: {said}; choose others with --port and --host"
+        ) from None
+    listener.set_inheritable(True)
+    return listener
 
 
 def worker_app() -> GatewayApp:

@@ -11,36 +11,53 @@ from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
 from gateway_async.errors import GatewayError
 
+LOOK_MS = 2000
+"""The file is looked at this often in any case: not every file system tells of changes, nor of the first moment's."""
+
 _log = logging.getLogger("gateway_server")
 
 
-async def watch(path: Path, apply: Callable[[GatewayConfig], None]) -> None:
+async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfig], None]) -> None:
     """Apply the file's configuration whenever it changes; one that is wrong is logged and changes nothing.
 
     Runs until it is cancelled.
 
     Args:
         path: The configuration file.
+        content: What `read` found in it before the configuration in force was loaded.
         apply: Takes the new configuration, or raises `GatewayError` and changes nothing.
     """
-    content = _read(path)
-    # The folder is watched, not the file: editors and deployments replace a file by renaming another over it.
-    async for _ in awatch(path.parent, recursive=False, step=50, debounce=400):
-        changed = _read(path)
-        if changed is None or changed == content:
-            continue
-        content = changed
+    while True:
+        # The folder is watched, not the file: editors and deployments replace a file by renaming another over it.
+        changes = awatch(
+            path.parent, recursive=False, step=50, debounce=400, rust_timeout=LOOK_MS, yield_on_timeout=True
+        )
         try:
-            config = await asyncio.to_thread(load_config, path)
-            apply(config)
-        except GatewayError as wrong:
-            _log.error("the changed configuration is ignored, the one before stays in force:\n%s", wrong)
-        else:
-            _log.info("took up the changed configuration: %d routes from %s", len(config.routes), path)
+            async for _ in changes:
+                changed = read(path)
+                if changed is not None and changed != content:
+                    content = changed
+                    await _take_up(path, apply)
+        except OSError as problem:
+            _log.error("%s can't be watched: %s", path.parent, problem)
+            await asyncio.sleep(LOOK_MS / 1000)
 
 
-def _read(path: Path) -> bytes | None:
+async def _take_up(path: Path, apply: Callable[[GatewayConfig], None]) -> None:
+    try:
+        config = await asyncio.to_thread(load_config, path)
+        apply(config)
+    except GatewayError as wrong:
+        _log.error("the changed configuration is ignored, the one before stays in force:\n%s", wrong)
+    except Exception:  # noqa: BLE001 - whatever a file makes go wrong, the next change of it must be seen
+        _log.exception("the changed configuration is ignored, the one before stays in force")
+    else:
+        _log.info("took up the changed configuration: %d routes from %s", len(config.routes), path)
+
+
+def read(path: Path) -> bytes | None:
+    """The file's content; None while there is none, as for a moment when it is replaced."""
     try:
         return path.read_bytes()
-    except OSError:  # it may be gone for a moment while it is replaced
+    except OSError:
         return None

@@ -1,5 +1,6 @@
 """What goes out: JSON bytes, event streams, errors."""
 
+import asyncio
 import logging
 import math
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from starlette.types import Send
 
 from gateway_async import sse
 from gateway_async.call import StreamAnswer
-from gateway_async.errors import GatewayError
+from gateway_async.errors import GatewayError, Unavailable
 from gateway_server.dialects import Dialect
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -19,6 +20,9 @@ _STREAM: RawHeaders = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx holds streams back without it
 ]
+
+CUT_SHORT = Unavailable("the gateway is shutting down, and did not wait for the end of this answer")
+"""What a caller is told whose call the server cancels. (One who left is told nothing any more.)"""
 
 _log = logging.getLogger("gateway_server")
 
@@ -63,6 +67,9 @@ async def send_stream(send: Send, answer: StreamAnswer, dialect: Dialect) -> Non
                 await send({"type": "http.response.body", "body": sse.encode(batch), "more_body": True})
         except GatewayError as failed:
             end = sse.encode([dialect.event(failed)])
+        except asyncio.CancelledError:
+            await send({"type": "http.response.body", "body": sse.encode([dialect.event(CUT_SHORT)])})
+            raise
         except Exception:  # noqa: BLE001 - the status is out already: only an event can still tell the caller
             _log.exception("a stream failed")
             end = sse.encode([dialect.event(GatewayError("the gateway failed; its log says why"))])

@@ -66,9 +66,13 @@ class Pages:
     functions: dict[str, Callable] = field(default_factory=dict)
 
 
-_SOURCE = re.compile(r"(?P<what>class |classmethod )?(?P<name>[\w.]+)(?P<arguments>\(.*?\))?(?P<returns>[^()]*)\[source\]")
+_SOURCE = re.compile(
+    r"(?P<what>class |classmethod )?(?P<name>[\w.]+)(?P<arguments>\(.*?\))?(?P<returns>[^()]*)\[source\]"
+)
 _MEMBER = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*) = '(?P<value>[^']*)'")
-_ANNOTATION = re.compile(r"(?P<name>[a-z_]\w*): (?P<type>(Optional|Union|List|Dict|str|int|bool|float|mlflow)\b.*)")
+_ANNOTATION = re.compile(
+    r"(?P<name>[a-z_]\w*): (?P<type>(Optional|Union|List|Dict|str|int|bool|float|mlflow)\b.*)"
+)
 _ENUM_DEFAULT = re.compile(r"<(\w+\.\w+): '[^']*'>")
 
 
@@ -119,7 +123,9 @@ def _read_member(cls: Class, inner: str | None, line: str) -> str | None:
 def read_fluent_source(text: str) -> Pages:
     """What the page with the source of the fluent functions defines. Its indentation is lost: only `def` lines count."""
     pages = Pages()
-    for found in re.finditer(r"^\[docs\][^\n]*\n(def (\w+)\((.*?)\)(?: -> (.*?))?:)$", text, re.DOTALL | re.MULTILINE):
+    for found in re.finditer(
+        r"^\[docs\][^\n]*\n(def (\w+)\((.*?)\)(?: -> (.*?))?:)$", text, re.DOTALL | re.MULTILINE
+    ):
         pages.functions[f"mlflow.gateway.{found[2]}"] = _callable(f"({found[3]})", found[4])
     return pages
 
@@ -129,10 +135,12 @@ def _callable(arguments: str, returns: str | None) -> Callable:
     (definition,) = ast.parse(source).body
     assert isinstance(definition, ast.FunctionDef)
     args = definition.args
-    assert not args.vararg and not args.kwarg and not args.posonlyargs
+    assert (args.posonlyargs, args.vararg, args.kwarg) == ([], None, None)
     defaults = [None] * (len(args.args) - len(args.defaults)) + list(args.defaults)
     parameters = [_parameter(a, "POSITIONAL_OR_KEYWORD", d) for a, d in zip(args.args, defaults, strict=True)]
-    parameters += [_parameter(a, "KEYWORD_ONLY", d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+    parameters += [
+        _parameter(a, "KEYWORD_ONLY", d) for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    ]
     return Callable(parameters, returns or None)
 
 
@@ -151,6 +159,8 @@ def _fields(source: str) -> dict[str, Field]:
         given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         alias = given.get("alias")
         found[str(key.value)] = Field(
-            given["required"] == "True", given.get("default"), None if alias is None else ast.literal_eval(alias)
+            given["required"] == "True",
+            given.get("default"),
+            None if alias is None else ast.literal_eval(alias),
         )
     return found

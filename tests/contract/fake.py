@@ -46,7 +46,7 @@ def fake_gateway() -> Iterator[FakeGateway]:
 
 def refused(status: int, detail: Any = "no", **headers: str) -> Reply:
     """An error as mlflow's gateway words it."""
-    return json_reply({"detail": detail}, status=status, **headers)
+    return json_reply({"detail": detail}, status=status, before=0.0, **headers)
 
 
 def closed_port() -> int:

@@ -49,7 +49,9 @@ def test_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert get_gateway_uri() == gateway_sync.get_gateway_uri() == "http://set:2/prefix/"
 
 
-@pytest.mark.parametrize("uri", [SET, "https://gateway.example/ai", "databricks", "databricks://profile", "http://[::1]:5"])
+@pytest.mark.parametrize(
+    "uri", [SET, "https://gateway.example/ai", "databricks", "databricks://profile", "http://[::1]:5"]
+)
 def test_an_address_with_scheme_and_host_is_taken(uri: str) -> None:
     """Databricks' own addresses too."""
     set_gateway_uri(gateway_uri=uri)
@@ -57,7 +59,9 @@ def test_an_address_with_scheme_and_host_is_taken(uri: str) -> None:
     assert get_gateway_uri() == uri
 
 
-@pytest.mark.parametrize("uri", ["", "localhost", "localhost:5000", "/path", "http://", "http:///x", "//host", "http://[::1"])
+@pytest.mark.parametrize(
+    "uri", ["", "localhost", "localhost:5000", "/path", "http://", "http:///x", "//host", "http://[::1"]
+)
 @pytest.mark.parametrize("package", [gateway_async, gateway_sync])
 def test_an_address_without_scheme_or_host_is_refused(package: Any, uri: str) -> None:
     """The message repeats it and shows how one looks; what was set stays."""
@@ -86,8 +90,16 @@ def test_a_password_in_an_address_is_not_repeated() -> None:
         ("http://host:5000/", "/gateway/chat/invocations", "http://host:5000/gateway/chat/invocations"),
         ("https://host/ai", "/gateway/chat/invocations", "https://host/ai/gateway/chat/invocations"),
         ("https://host/ai/", "/ai/gateway/chat/invocations", "https://host/ai/gateway/chat/invocations"),
-        ("https://host/gateway", "/gateway/chat/invocations", "https://host/gateway/gateway/chat/invocations"),
-        ("https://host/gateway", "/gateway/gateway/chat/invocations", "https://host/gateway/gateway/chat/invocations"),
+        (
+            "https://host/gateway",
+            "/gateway/chat/invocations",
+            "https://host/gateway/gateway/chat/invocations",
+        ),
+        (
+            "https://host/gateway",
+            "/gateway/gateway/chat/invocations",
+            "https://host/gateway/gateway/chat/invocations",
+        ),
         ("https://host", "https://other/gateway/chat/invocations", "https://other/gateway/chat/invocations"),
         ("databricks", "https://other/gateway/chat/invocations", "https://other/gateway/chat/invocations"),
         ("databricks", "/gateway/chat/invocations", "/gateway/chat/invocations"),

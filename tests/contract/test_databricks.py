@@ -3,6 +3,7 @@
 import builtins
 import pickle
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 
 from gateway_async import GatewayError, set_gateway_uri
-from gateway_async.errors import ConfigError
+from gateway_async.errors import ConfigError, RequestTimeout
 from tests.contract.conftest import Connect
-from tests.contract.fake import FakeGateway, refused
-from tests.contract.ways import all_of
+from tests.contract.fake import FakeGateway, closed_port, refused
+from tests.contract.ways import all_of, make
 from tests.support.upstream import Received, chat, json_reply, words
 
 pytest.importorskip("databricks.sdk", reason="the extra databricks is not installed")
@@ -39,7 +40,9 @@ def profiles(tmp_path: Path) -> Callable[..., None]:
     """Writes the file of profiles; each is its host and its token."""
 
     def write(**profiles: tuple[str, str]) -> None:
-        text = "".join(f"[{name}]\nhost = {host}\ntoken = {token}\n\n" for name, (host, token) in profiles.items())
+        text = "".join(
+            f"[{name}]\nhost = {host}\ntoken = {token}\n\n" for name, (host, token) in profiles.items()
+        )
         (tmp_path / "profiles").write_text(text)
 
     return write
@@ -134,7 +137,9 @@ async def test_the_documented_example_creates_a_route(
     assert request.json == {"name": "my-route", "route_type": "llm/v1/completions", "model": model}
 
 
-async def test_limits_are_set_and_read(connect: Connect, fake: FakeGateway, profiles: Callable[..., None]) -> None:
+async def test_limits_are_set_and_read(
+    connect: Connect, fake: FakeGateway, profiles: Callable[..., None]
+) -> None:
     """As documented for Databricks."""
     profiles(DEFAULT=(fake.url, "t"))
     limit = {"calls": 50, "key": "user", "renewal_period": "minute"}
@@ -177,7 +182,24 @@ async def test_without_credentials_the_error_says_so(connect: Connect, uri: str)
         await connect(uri).health()
 
 
-async def test_without_the_extra_the_error_names_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("call", ["query", "stream"])
+async def test_the_timeout_holds_while_credentials_are_sought(
+    connect: Connect, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Databricks' SDK may ask others, and wait for them."""
+    monkeypatch.setattr("gateway_async.transport.resolve", lambda uri: time.sleep(1.5))
+    client = connect("databricks", timeout=0.2)
+    began = time.monotonic()
+
+    with pytest.raises(RequestTimeout, match=r"0\.2 seconds"):
+        await make(client, call, "chat", HELLO)
+
+    assert time.monotonic() - began < 1.2
+
+
+async def test_without_the_extra_the_error_names_it(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At the call, since the address may be Databricks' only at run time."""
     for name in [name for name in sys.modules if name.split(".")[0] == "databricks"]:
         monkeypatch.delitem(sys.modules, name)
@@ -198,7 +220,7 @@ async def test_a_token_does_not_show_in_an_error(
     connect: Connect, fake: FakeGateway, profiles: Callable[..., None]
 ) -> None:
     """Whatever the workspace answers, and when it can't be reached."""
-    for host in (fake.url, "http://127.0.0.1:9"):
+    for host in (fake.url, f"http://127.0.0.1:{closed_port()}"):
         profiles(DEFAULT=(host, "dapi-canary"))
         fake.answer(refused(401))
         with pytest.raises(GatewayError) as failed:

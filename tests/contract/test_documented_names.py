@@ -83,8 +83,12 @@ def added(name: str) -> frozenset[str]:
 
 def the_type(package: str, source: str) -> Any:
     """A documented annotation, as our types."""
-    source = source.replace("mlflow.gateway.base_models.ConfigModel[mlflow.gateway.base_models.ConfigModel]", "ConfigModel")
-    names: dict[str, Any] = {name: getattr(typing, name) for name in ("Any", "Dict", "List", "Optional", "Union")}
+    source = source.replace(
+        "mlflow.gateway.base_models.ConfigModel[mlflow.gateway.base_models.ConfigModel]", "ConfigModel"
+    )
+    names: dict[str, Any] = {
+        name: getattr(typing, name) for name in ("Any", "Dict", "List", "Optional", "Union")
+    }
     names["ConfigModel"] = ours(package, "mlflow.gateway.base_models.ConfigModel")
     names["PagedList"] = importlib.import_module("gateway_async.paging").PagedList
     for documented_name in PAGES.classes:
@@ -123,7 +127,10 @@ def differences(package: str, name: str, page: Callable, call: Any) -> Iterator[
     if extra != added(name):
         yield f"{name}: has {sorted(extra)} beyond the documented, and {sorted(added(name))} are agreed on"
     for new in extra & added(name):
-        if mine[new].kind is not inspect.Parameter.KEYWORD_ONLY or mine[new].default is inspect.Parameter.empty:
+        if (
+            mine[new].kind is not inspect.Parameter.KEYWORD_ONLY
+            or mine[new].default is inspect.Parameter.empty
+        ):
             yield f"{name}({new}): what is ours is a keyword with a default"
     if [k for k in mine if k not in extra] != listed:
         yield f"{name}: parameters {[k for k in mine if k not in extra]}, documented {listed}"
@@ -133,10 +140,14 @@ def differences(package: str, name: str, page: Callable, call: Any) -> Iterator[
         where = f"{name}({parameter.name})"
         if found.kind.name != parameter.kind:
             yield f"{where}: is {found.kind.name}, documented {parameter.kind}"
-        default = inspect.Parameter.empty if parameter.default is None else the_type(package, parameter.default)
+        default = (
+            inspect.Parameter.empty if parameter.default is None else the_type(package, parameter.default)
+        )
         if found.default != default:
             yield f"{where}: default {found.default!r}, documented {parameter.default}"
-        if parameter.annotation and written(found.annotation, call) != plain(the_type(package, parameter.annotation)):
+        if parameter.annotation and written(found.annotation, call) != plain(
+            the_type(package, parameter.annotation)
+        ):
             yield f"{where}: {found.annotation}, documented {parameter.annotation}"
     if page.returns and written(signature.return_annotation, call) != plain(the_type(package, page.returns)):
         yield f"{name}: gives {signature.return_annotation}, documented {page.returns}"
@@ -184,7 +195,9 @@ def field_differences(package: str, page: Class, mine: type[BaseModel]) -> Itera
             yield f"{where}: default {found.default!r}, documented {field.default}"
         if found.alias != field.alias:
             yield f"{where}: alias {found.alias!r}, documented {field.alias!r}"
-        if name in page.annotations and plain(hints[name]) != plain(the_type(package, page.annotations[name])):
+        if name in page.annotations and plain(hints[name]) != plain(
+            the_type(package, page.annotations[name])
+        ):
             yield f"{where}: {hints[name]}, documented {page.annotations[name]}"
 
 
@@ -200,7 +213,10 @@ def test_the_pages_are_read_whole() -> None:
             sum(len(page.methods) + len(page.nested) for page in PAGES.classes.values()),
         ]
     )
-    assert set(PAGES.functions) == {*FLUENT.functions, *(f"mlflow.gateway.{verb}_gateway_uri" for verb in ("get", "set"))}
+    assert set(PAGES.functions) == {
+        *FLUENT.functions,
+        *(f"mlflow.gateway.{verb}_gateway_uri" for verb in ("get", "set")),
+    }
     assert sum(len(page.fields or ()) for page in PAGES.classes.values()) == reference.count("FieldInfo(")
 
 
@@ -212,14 +228,18 @@ def test_a_documented_class_is_the_same_here(package: Package, name: str) -> Non
     assert list(class_differences(package, page, ours(package, name))) == []
 
 
-@pytest.mark.parametrize("name", sorted(n for n, p in PAGES.classes.items() if p.fields is not None), ids=short)
+@pytest.mark.parametrize(
+    "name", sorted(n for n, p in PAGES.classes.items() if p.fields is not None), ids=short
+)
 def test_a_documented_model_has_the_same_fields(package: Package, name: str) -> None:
     """Types, defaults, aliases, and which of them must be given."""
     page, mine = PAGES.classes[name], ours(package, name)
     assert page.settings is not None
 
     assert list(field_differences(package, page, mine)) == []
-    assert {key: mine.model_config.get(key, MODEL_DEFAULTS.get(key)) for key in page.settings} == page.settings
+    assert {
+        key: mine.model_config.get(key, MODEL_DEFAULTS.get(key)) for key in page.settings
+    } == page.settings
 
 
 @pytest.mark.parametrize("name", sorted(n for n, p in PAGES.classes.items() if p.members), ids=short)
@@ -249,7 +269,9 @@ def test_calls_are_coroutines_in_one_package_and_block_in_the_other(package: Pac
     names = [name for name in PAGES.functions if not name.endswith("_gateway_uri")]
     client = ours(package, "mlflow.gateway.client.MlflowGatewayClient")
     calls = [ours(package, name) for name in names]
-    calls += [getattr(client, name) for name in PAGES.classes["mlflow.gateway.client.MlflowGatewayClient"].methods]
+    calls += [
+        getattr(client, name) for name in PAGES.classes["mlflow.gateway.client.MlflowGatewayClient"].methods
+    ]
 
     assert {inspect.iscoroutinefunction(call) for call in calls} == {package == "gateway_async"}
     assert not inspect.iscoroutinefunction(ours(package, "mlflow.gateway.set_gateway_uri"))
@@ -263,7 +285,9 @@ def test_the_documented_names_are_public(package: Package) -> None:
     wanted = {name.rpartition(".")[2] for name in PAGES.functions} | {"MlflowException"}
     wanted.add(RENAMED[package].get("MlflowGatewayClient", "MlflowGatewayClient"))
     assert wanted - offered == set()
-    assert {short(n).removeprefix("config.") for n in PAGES.classes if ".config." in n} - configuration == set()
+    assert {
+        short(n).removeprefix("config.") for n in PAGES.classes if ".config." in n
+    } - configuration == set()
 
 
 def test_our_table_of_differences_is_in_use() -> None:

@@ -4,12 +4,13 @@ import time
 from typing import Any
 
 import pytest
+from tenacity import RetryCallState
 
-from gateway_async import GatewayError
+from gateway_async import GatewayError, retries
 from gateway_async.errors import ConnectionFailed, InvalidAnswer, RateLimited, RequestTimeout, error_code
 from tests.contract.conftest import Connect
 from tests.contract.fake import FakeGateway, closed_port, refused
-from tests.contract.ways import all_of
+from tests.contract.ways import make
 from tests.support.upstream import CUT, HOLD, Reply, chat, json_reply, words
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -27,10 +28,7 @@ async def test_a_failure_that_may_pass_is_tried_again(
     fake.answer(refused(status, **AT_ONCE), refused(status, **AT_ONCE), good)
     client = connect(fake.url)
 
-    if call == "stream":
-        assert await all_of(client.stream("chat", HELLO))
-    else:
-        assert await getattr(client, call)(*["chat", HELLO] * (call == "query"))
+    assert await make(client, call, *["chat", HELLO] * (call != "health"))
     assert fake.count == 3
 
 
@@ -82,11 +80,14 @@ async def test_without_retry_after_there_is_a_short_wait(
     connect: Connect, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drawn anew each time, and longer from time to time, so that callers do not come back all at once."""
-    from gateway_async import retries
-
     waits: list[float] = []
-    monkeypatch.setattr(retries, "_backoff", lambda state: waits.append(retries_wait(state)) or 0.0)
-    retries_wait = retries.wait_random_exponential(multiplier=0.5, max=30)
+    draw = retries._backoff
+
+    def no_wait(state: RetryCallState) -> float:
+        waits.append(draw(state))
+        return 0.0
+
+    monkeypatch.setattr(retries, "_backoff", no_wait)
     fake.answer(refused(503), refused(503), refused(503), chat())
 
     await connect(fake.url).query("chat", HELLO)
@@ -136,7 +137,7 @@ async def test_a_timeout_is_not_tried_again(connect: Connect, fake: FakeGateway,
     client = connect(fake.url, timeout=0.3)
 
     with pytest.raises(RequestTimeout, match=r"0\.3 seconds") as failed:
-        await (all_of(client.stream("chat", HELLO)) if call == "stream" else client.query("chat", HELLO))
+        await make(client, call, "chat", HELLO)
 
     assert (failed.value.status, failed.value.error_code) == (504, "DEADLINE_EXCEEDED")
     assert fake.count == 1
@@ -176,17 +177,15 @@ async def test_the_timeout_holds_for_all_attempts_together(connect: Connect, fak
 
 
 @pytest.mark.parametrize("call", ["query", "stream", "set_limits", "create_route"])
-async def test_a_post_that_was_cut_off_is_not_made_again(connect: Connect, fake: FakeGateway, call: str) -> None:
+async def test_a_post_that_was_cut_off_is_not_made_again(
+    connect: Connect, fake: FakeGateway, call: str
+) -> None:
     """The gateway may have taken it."""
     fake.answer(Reply(before=CUT), chat())
     client = connect(fake.url)
 
     with pytest.raises(ConnectionFailed, match="broke before the answer was whole"):
-        if call == "stream":
-            await all_of(client.stream("chat", HELLO))
-        else:
-            arguments = {"query": HELLO, "set_limits": [], "create_route": "llm/v1/chat"}[call]
-            await getattr(client, call)("chat", arguments)
+        await make(client, call, "chat", {"set_limits": [], "create_route": "llm/v1/chat"}.get(call, HELLO))
 
     assert fake.count == 1
 
@@ -209,7 +208,9 @@ async def test_a_get_that_was_cut_off_is_made_again(connect: Connect, fake: Fake
     assert fake.count == 2
 
 
-async def test_a_post_whose_answer_is_no_gateway_s_is_not_made_again(connect: Connect, fake: FakeGateway) -> None:
+async def test_a_post_whose_answer_is_no_gateway_s_is_not_made_again(
+    connect: Connect, fake: FakeGateway
+) -> None:
     """Whoever answered has taken it."""
     fake.answer(Reply(b"<html>", content_type="text/html"))
 
@@ -224,16 +225,20 @@ async def test_a_refused_connection_is_tried_again(
     connect: Connect, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has taken anything. At last the error names the host and the port."""
-    tries: list[object] = []
-    monkeypatch.setattr("gateway_async.retries._backoff", lambda state: tries.append(state) or 0.0)
+    tries: list[RetryCallState] = []
+
+    def no_wait(state: RetryCallState) -> float:
+        tries.append(state)
+        return 0.0
+
+    monkeypatch.setattr(retries, "_backoff", no_wait)
     port = closed_port()
     client = connect(f"http://127.0.0.1:{port}", max_retries=2)
 
-    with pytest.raises(ConnectionFailed, match=rf"no gateway can be reached at 127\.0\.0\.1:{port}") as failed:
-        if call == "stream":
-            await all_of(client.stream("chat", HELLO))
-        else:
-            await getattr(client, call)(*["chat", HELLO] * (call == "query"))
+    with pytest.raises(
+        ConnectionFailed, match=rf"no gateway can be reached at 127\.0\.0\.1:{port}"
+    ) as failed:
+        await make(client, call, *["chat", HELLO] * (call != "health"))
 
     assert len(tries) == 3
     assert failed.value.may_repeat

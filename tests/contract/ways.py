@@ -8,6 +8,7 @@ import anyio.to_thread
 
 from gateway_sync import GatewayClient
 
+
 def blocking_client(*args: Any, **settings: Any) -> "Awaited":
     """The blocking client, to be awaited."""
     return Awaited(GatewayClient(*args, **settings))
@@ -81,3 +82,15 @@ async def _on_thread(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any
 async def all_of(stream: Any) -> list[Any]:
     """Every chunk of a stream."""
     return [chunk async for chunk in stream]
+
+
+async def read_into(got: list[Any], stream: Any) -> None:
+    """Add every chunk of a stream to what was got before; what came before a failure stays."""
+    async for chunk in stream:
+        got.append(chunk)
+
+
+async def make(client: Any, call: str, *arguments: Any) -> Any:
+    """What a call gives; all chunks of a stream."""
+    result = getattr(client, call)(*arguments)
+    return await (all_of(result) if call.startswith("stream") else result)

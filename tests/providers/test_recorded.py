@@ -187,4 +187,4 @@ def _told(value: Any) -> Any:
         told.pop("index", None)
     if "arguments" in told:
         told["arguments"] = json.loads(told["arguments"])
-    return {key: part for key, part in told.items() if part not in (None, [], {})}
+    return {key: part for key, part in told.items() if part not in (None, "", [], {})}

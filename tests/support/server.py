@@ -81,7 +81,9 @@ class Server:
 
     def wait_for_log(self, text: str, *, times: int = 1, timeout: float = 15.0) -> None:
         """Wait until it has logged a text so many times."""
-        wait_until(lambda: self.log.count(text) >= times, timeout, lambda: f"no {text!r} in the log:\n{self.log}")
+        wait_until(
+            lambda: self.log.count(text) >= times, timeout, lambda: f"no {text!r} in the log:\n{self.log}"
+        )
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to its first process."""
@@ -136,7 +138,12 @@ def running(
     log = folder / "stderr.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            arguments, env=environment(env), stdout=subprocess.PIPE, stderr=errors, start_new_session=True, cwd=folder
+            arguments,
+            env=environment(env),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            cwd=folder,
         )
     assert process.stdout is not None
     with process.stdout as output:

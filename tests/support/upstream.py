@@ -203,7 +203,9 @@ async def _read(reader: asyncio.StreamReader) -> Received | None:
     if not head:
         return None
     start, *lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
+    }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Received(start.split(" ")[1], headers, body)
 

@@ -1,5 +1,7 @@
 """What every endpoint that calls a model does: read the body, answer or stream, fail in the caller's dialect."""
 
+import asyncio
+
 from starlette.types import Receive, Scope, Send
 
 from gateway_async.call import Answer, Caller, StreamAnswer
@@ -7,7 +9,7 @@ from gateway_async.errors import GatewayError
 from gateway_async.gateway import Gateway
 from gateway_server.dialects import Dialect
 from gateway_server.disconnect import LeaveWatches
-from gateway_server.responses import raw, send_error, send_json, send_stream
+from gateway_server.responses import CUT_SHORT, raw, send_error, send_json, send_stream
 
 
 class ModelEndpoint:
@@ -24,8 +26,13 @@ class ModelEndpoint:
             if body is None:
                 return
             whole: Answer | None = None
-            with self.watches.watch(receive):
-                answer = await self.answer(scope, body)
+            with self.watches.watch(receive) as caller:
+                try:
+                    answer = await self.answer(scope, body)
+                except asyncio.CancelledError:
+                    if not caller.left:
+                        await send_error(send, CUT_SHORT, self.dialect)
+                    raise
                 if not isinstance(answer, Answer):
                     await send_stream(send, answer, self.dialect)
                     return

@@ -1,5 +1,7 @@
 """How large a request's body may be."""
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway_async.errors import RequestTooLarge
@@ -11,7 +13,7 @@ class BodyLimit:
     The refusal is raised out of `receive`, so that the endpoint that reads the body answers it in its own dialect.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: Callable[[], int]) -> None:
         self.app = app
         self.max_bytes = max_bytes
 
@@ -19,26 +21,27 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        announced = 0
+        announced, most = 0, self.max_bytes()
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit():
-                announced = int(value) if len(value) < 19 else self.max_bytes + 1
+                announced = int(value) if len(value) < 19 else most + 1
         size = 0
 
         async def receive_bounded() -> Message:
             nonlocal size
-            if announced > self.max_bytes:
-                raise self._too_large()
+            if announced > most:
+                raise _too_large(most)
             message = await receive()
             if message["type"] == "http.request":
                 size += len(message.get("body", b""))
-                if size > self.max_bytes:
-                    raise self._too_large()
+                if size > most:
+                    raise _too_large(most)
             return message
 
         await self.app(scope, receive_bounded, send)
 
-    def _too_large(self) -> RequestTooLarge:
-        return RequestTooLarge(
-            f"the body is larger than the {self.max_bytes / 2**20:g} MB that this gateway takes (server.max_body_mb)"
-        )
+
+def _too_large(most: int) -> RequestTooLarge:
+    return RequestTooLarge(
+        f"the body is larger than the {most / 2**20:g} MB that this gateway takes (server.max_body_mb)"
+    )

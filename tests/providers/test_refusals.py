@@ -1,0 +1,449 @@
+"""What can't be carried is refused by name; what an upstream gets wrong is told as its fault; nothing else is raised."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway_async import AsyncGatewayClient
+from gateway_async.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamInvalid
+from gateway_async.providers._base import UpstreamResponse
+from tests.providers.cases import CASES, Case, each, read
+from tests.support.upstream import MockUpstream, Reply, event, json_reply, mock_upstream, stream
+
+USER = {"role": "user", "content": "Hi"}
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TOOL = {"type": "function", "function": {"name": "f"}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+
+CHAT, STREAM = CASES["anthropic/chat"], CASES["anthropic/stream"]
+OLDER = CASES["anthropic/completions"]
+OPENAI_CHAT, OPENAI_STREAM = CASES["openai/chat"], CASES["openai/stream"]
+
+
+def part(**content: Any) -> dict[str, Any]:
+    """A request with a part that is not a text."""
+    return {"messages": [USER, {"role": "user", "content": [{"type": "text", "text": "Hi"}, content]}]}
+
+
+def image(url: str) -> dict[str, Any]:
+    """A request with an image."""
+    return part(type="image_url", image_url={"url": url})
+
+
+def file(**content: str) -> dict[str, Any]:
+    """A request with a file."""
+    return part(type="file", file=content)
+
+
+def said(**message: Any) -> dict[str, Any]:
+    """A request in which the assistant has said something before."""
+    return {"messages": [USER, {"role": "assistant", **message}]}
+
+
+def called(arguments: str) -> dict[str, Any]:
+    """A request in which the assistant has called a function before."""
+    return said(tool_calls=[{**CALL, "function": {"name": "f", "arguments": arguments}}])
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    """A request with parameters."""
+    return {"messages": [USER], **more}
+
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+PART, ARGUMENTS = "messages.1.content.1", "messages.1.tool_calls.0.function.arguments"
+
+NOT_CARRIED: Sequence[tuple[str, dict[str, Any]]] = [
+    (PART, part(type="input_audio", input_audio={"data": "UklGRg==", "format": "wav"})),
+    (f"{PART}.image_url.url", image("data:image/png,%89PNG")),
+    (f"{PART}.image_url.url", image("ftp://example.com/a.png")),
+    (f"{PART}.image_url.url", image("iVBORw0KGgo=")),
+    (f"{PART}.image_url.url", image("")),
+    (f"{PART}.file.file_data", file(filename="a.pdf")),
+    (f"{PART}.file.file_data", file(file_data="JVBERi0=")),
+    (f"{PART}.file.file_data", file(file_data="data:text/plain;base64,?")),
+    (f"{PART}.file.file_data", file(file_data="data:text/csv;base64,/w==")),
+    (ARGUMENTS, called("{")),
+    (ARGUMENTS, called("[1]")),
+    (ARGUMENTS, called('"a"')),
+    ("messages.1.tool_calls.0", said(tool_calls=[{"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}])),
+    ("messages.1.audio", said(audio={"id": "audio_1"})),
+    ("messages.1.function_call", said(function_call={"name": "f", "arguments": "{}"})),
+    ("messages.1.thinking_blocks", said(content="Hi", thinking_blocks="hm")),
+    ("messages.1.thinking_blocks", said(content="Hi", thinking_blocks=["hm"])),
+    ("messages.1.role", {"messages": [USER, {"role": "narrator", "content": "Meanwhile"}]}),
+    ("messages.1.role", {"messages": [USER, {"role": "function", "name": "f", "content": "1"}]}),
+    ("messages.1.tool_call_id", {"messages": [USER, {"role": "tool", "content": "1"}]}),
+    ("n", asked(n=2)),
+    ("top_p", asked(temperature=0.5, top_p=0.5)),
+    ("max_tokens", asked(max_tokens=1_000_001)),
+    ("max_completion_tokens", asked(max_completion_tokens=1_000_001)),
+    ("response_format", asked(response_format={"type": "json_object"})),
+    ("response_format", asked(response_format={"type": "json_schema"})),
+    ("response_format", asked(response_format={"type": "json_schema", "json_schema": "river"})),
+    ("response_format", asked(response_format={"type": "grammar"})),
+    ("output_config", asked(reasoning_effort="low", output_config="low")),
+    ("tools.0.function", asked(tools=[{"type": "function"}])),
+    ("tools.1.custom", asked(tools=[TOOL, {"type": "custom", "custom": {"name": "f"}}])),
+    ("tool_choice", asked(tools=[TOOL], tool_choice="any")),
+    ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "function"})),
+    ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "function", "function": {}})),
+    ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto"}})),
+    *[
+        (name, asked(**{name: value}))
+        for name, value in {
+            "audio": {"voice": "alloy", "format": "wav"},
+            "frequency_penalty": 0.5,
+            "function_call": "auto",
+            "functions": [{"name": "f"}],
+            "logit_bias": {"50256": -100},
+            "logprobs": True,
+            "modalities": ["text", "audio"],
+            "moderation": {"model": "omni"},
+            "prediction": {"type": "content", "content": "Hi"},
+            "presence_penalty": -0.5,
+            "prompt_cache_key": "a",
+            "prompt_cache_options": {"mode": "implicit"},
+            "prompt_cache_retention": "24h",
+            "safety_identifier": "a",
+            "seed": 0,
+            "store": True,
+            "top_logprobs": 2,
+            "verbosity": "low",
+            "web_search_options": {},
+        }.items()
+    ],
+]
+
+NOT_COMPLETED: Sequence[tuple[str, dict[str, Any]]] = [
+    ("prompt", {"prompt": ["Hi", "Ho"]}),
+    ("prompt", {"prompt": [1, 2]}),
+    ("top_p", {"prompt": "Hi", "top_p": 0.5}),
+    ("n", {"prompt": "Hi", "n": 2}),
+    ("best_of", {"prompt": "Hi", "best_of": 2}),
+    ("echo", {"prompt": "Hi", "echo": True}),
+    ("suffix", {"prompt": "Hi", "suffix": "!"}),
+    ("logprobs", {"prompt": "Hi", "logprobs": 1}),
+    ("seed", {"prompt": "Hi", "seed": 7}),
+    ("max_tokens", {"prompt": "Hi", "max_tokens": 1_000_001}),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "field", "request_"),
+    [
+        pytest.param(case, field, request, id=f"{field}-{index}")
+        for case, table in ((CHAT, NOT_CARRIED), (OLDER, NOT_COMPLETED))
+        for index, (field, request) in enumerate(table)
+    ],
+)
+def test_what_anthropic_can_not_carry_is_refused_by_name(case: Case, field: str, request_: dict[str, Any]) -> None:
+    """Nothing that the caller asks for is dropped in silence: the error says where it stands."""
+    request = Case(**{**vars(case), "request": request_})
+
+    with pytest.raises(InvalidRequest) as refused:
+        request.sent()
+
+    (problem,) = refused.value.detail
+    assert isinstance(problem, dict)
+    assert ".".join(map(str, problem["loc"])) == f"body.{field}"
+    assert refused.value.message == f"{field}: {problem['msg']}"
+    assert refused.value.status == 422
+
+
+# --- odd values ---------------------------------------------------------------------------------------------------
+
+ODD: Sequence[Any] = [None, True, 0, -1, 2**63, 1.5, "", "x", "data:", [], [None], [[]], ["x"], {}, {"type": "x"}, {"x": {}}]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value within a value, its own first."""
+    yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from places(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from places(inner, (*path, index))
+
+
+def changed(value: Any, path: Sequence[Any], draw: st.DataObject) -> Any:
+    """A copy of a value with one thing in it taken away or replaced."""
+    if not path:
+        return draw.draw(st.sampled_from(ODD))
+    key, *rest = path
+    inner = None if rest else draw.draw(st.sampled_from(["replace", "remove", "repeat"]))
+    if isinstance(value, dict):
+        if inner == "remove":
+            return {name: kept for name, kept in value.items() if name != key}
+        return {**value, key: changed(value[key], rest, draw)}
+    if inner == "remove":
+        return value[:key] + value[key + 1 :]
+    if inner == "repeat":
+        return value[: key + 1] + value[key:]
+    return [*value[:key], changed(value[key], rest, draw), *value[key + 1 :]]
+
+
+def mutated(value: Any, draw: st.DataObject) -> Any:
+    """A copy of a value with up to three things changed."""
+    for _ in range(draw.draw(st.integers(1, 3))):
+        value = changed(value, draw.draw(st.sampled_from(list(places(value)))), draw)
+    return value
+
+
+MANY = settings(max_examples=30, deadline=None)
+
+
+@each(lambda case: not case.fails)
+@MANY
+@given(data=st.data())
+def test_a_strange_request_is_sent_or_refused(case: Case, data: st.DataObject) -> None:
+    """Whatever a caller writes, it goes upstream as JSON or is refused as his own mistake."""
+    strange = Case(**{**vars(case), "request": mutated(case.request, data)})
+
+    try:
+        body = strange.sent().body
+    except GatewayError as refused:
+        assert isinstance(refused, InvalidRequest)
+    else:
+        assert isinstance(json.loads(body), dict)
+
+
+@each(lambda case: case.answer)
+@MANY
+@given(data=st.data())
+def test_a_strange_answer_is_passed_on_or_is_the_upstreams_fault(case: Case, data: st.DataObject) -> None:
+    """Fields that are missing, doubled or of another type give an answer with the fields of its kind, or a 502."""
+    assert case.upstream_answer is not None
+    body = json.dumps(mutated(case.upstream_answer["body"], data)).encode()
+
+    try:
+        answer = json.loads(case.adapter().answer(UpstreamResponse(200, {}, body)))
+    except GatewayError as failed:
+        assert isinstance(failed, UpstreamInvalid)
+        assert failed.status == 502
+    else:
+        assert_standard(answer, "data" if case.kind == "llm/v1/embeddings" else "choices")
+
+
+@each(lambda case: case.streams)
+@MANY
+@given(data=st.data())
+def test_a_strange_stream_is_passed_on_or_is_the_upstreams_fault(case: Case, data: st.DataObject) -> None:
+    """Events that are changed, lost, doubled, out of order or cut give chunks, and an error of the upstream's."""
+    events = list(case.upstream_data())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(events) - 1))
+        how = data.draw(st.sampled_from(["change", "lose", "double", "move"]))
+        if how == "change":
+            events[at] = mutated(events[at], data)
+        elif how == "double":
+            events.insert(at, events[at])
+        elif len(events) > 1:
+            moved = events.pop(at)
+            if how == "move":
+                events.insert(data.draw(st.integers(0, len(events))), moved)
+    whole = b"".join(map(event, events))
+    found = read(case.reader(), [whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))]])
+
+    for chunk in found.chunks:
+        assert_standard(chunk, "choices")
+    assert found.error is None or isinstance(found.error, UpstreamError)
+
+
+@each(lambda case: case.upstream_answer and case.fails)
+@MANY
+@given(data=st.data())
+def test_a_strange_error_is_an_error(case: Case, data: st.DataObject) -> None:
+    """Whatever an upstream says with a status that is none of success, an error of the upstream's comes of it."""
+    assert case.upstream_answer is not None
+    body = json.dumps(mutated(case.upstream_answer["body"], data)).encode()
+    status = data.draw(st.integers(300, 599))
+    headers = {"retry-after": data.draw(st.sampled_from(["1", "1.5", "-1", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", ""]))}
+
+    failed = case.adapter().error(UpstreamResponse(status, headers, body))
+
+    assert isinstance(failed, UpstreamError)
+    assert failed.status in (400, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504)
+    assert failed.retry_after in (None, 1, 1.5)
+
+
+def assert_standard(answer: Any, rows: str) -> None:
+    """An answer or a chunk has what every one of its kind has."""
+    assert isinstance(answer["model"], str)
+    assert isinstance(answer["object"], str)
+    assert [row["index"] for row in answer[rows]] is not None
+    for row in answer[rows]:
+        assert isinstance(row["index"], int)
+        assert "embedding" in row or "text" in row or isinstance(row.get("message", row.get("delta")), dict)
+
+
+# --- answers that are none ----------------------------------------------------------------------------------------
+
+DEEP = b'{"a":' * 1000 + b"1" + b"}" * 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b'"Hi"', b"{}", b"{", b"\xff\xfe", b"<html></html>", b'{"choices": null}', b'{"choices": [1]}', DEEP],
+    ids=["empty", "null", "list", "text", "nothing", "broken", "no UTF-8", "HTML", "no choices", "no choice", "deep"],
+)
+@each(lambda case: case.name in {"anthropic/chat", "anthropic/completions", "openai/chat", "openai/completions", "openai/embeddings"})
+def test_an_answer_that_is_none_is_the_upstreams_fault(case: Case, body: bytes) -> None:
+    """A 200 whose body is not what the API promises is a 502 that says whose it is."""
+    with pytest.raises(UpstreamInvalid, match=case.provider) as failed:
+        case.adapter().answer(UpstreamResponse(200, {}, body))
+
+    assert failed.value.status == 502
+    assert len(failed.value.message) < 1000
+
+
+def test_arguments_too_deep_to_write_are_the_upstreams_fault() -> None:
+    """What can be read can be too deep to be written again."""
+    tools = CASES["anthropic/chat_tool_call_alone"]
+    body = tools.upstream_body.replace(b'{"location": "Z\xc3\xbcrich"}', DEEP)
+    assert DEEP in body
+
+    with pytest.raises(UpstreamInvalid):
+        tools.adapter().answer(UpstreamResponse(200, {}, body))
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@each(lambda case: case in (CHAT, OPENAI_CHAT))
+def test_an_error_too_deep_to_read_is_an_error(case: Case, status: int) -> None:
+    """An error's body is whatever it is; the error stays one."""
+    assert isinstance(case.adapter().error(UpstreamResponse(status, {}, DEEP)), UpstreamError)
+
+
+# --- streams that are none ----------------------------------------------------------------------------------------
+
+
+@each(lambda case: case.streams and not case.fails)
+def test_a_stream_that_is_cut_between_events_broke_off(case: Case) -> None:
+    """Up to the event that ends the answer, an end of the stream is not its end."""
+    blocks = case.stream_bytes().split(b"\n\n")
+    ends = [b"message_stop", b'"stop_reason":"stop_sequence"', b'"finish_reason":"', b'"finish_reason": "']
+    last = next(at for at, block in enumerate(blocks) if any(end in block for end in ends))
+
+    for cut in range(last):
+        found = read(case.reader(), [b"\n\n".join([*blocks[:cut], b""])])
+        assert isinstance(found.error, UpstreamInvalid)
+        assert "broke off" in found.error.message
+    assert read(case.reader(), [b"\n\n".join([*blocks, b""])]).error is None
+
+
+def test_one_of_two_answers_that_is_cut_broke_off() -> None:
+    """With several answers in a stream, one that is complete does not complete the others."""
+    case = CASES["openai/stream_several_answers"]
+    blocks = case.stream_bytes().split(b"\n\n")
+    first_end = next(at for at, block in enumerate(blocks) if b'"finish_reason":"stop"' in block)
+
+    found = read(case.reader(), [b"\n\n".join([*blocks[: first_end + 1], b""])])
+
+    assert isinstance(found.error, UpstreamInvalid)
+
+
+START, BLOCK, _PING, DELTA, *_REST, BLOCK_END, END, STOP = STREAM.upstream_data()
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([BLOCK], id="a block before the message"),
+        pytest.param([START, DELTA], id="a delta before its block"),
+        pytest.param([START, BLOCK_END], id="the end of a block before its begin"),
+        pytest.param([END], id="the reason before the message"),
+        pytest.param([START, STOP], id="the end before the reason"),
+        pytest.param([STOP], id="nothing but the end"),
+        pytest.param([START, START], id="two begins"),
+        pytest.param([START, BLOCK, BLOCK_END, DELTA], id="a delta after its block"),
+    ],
+)
+def test_events_out_of_order_are_the_upstreams_fault(events: Sequence[dict[str, Any]]) -> None:
+    """No chunk is made of an event that stands at the wrong place."""
+    found = read(STREAM.reader(), [event(data) for data in events])
+
+    assert isinstance(found.error, UpstreamInvalid)
+    assert len(found.chunks) == sum(data is START or data is BLOCK for data in events[:1]) * (events[0] is START)
+
+
+@pytest.mark.parametrize("data", [b"nothing", b"[]", b"1", b'{"choices": 1}', b'{"choices": [1]}', b'{"type": "message_start"}', DEEP])
+@each(lambda case: case in (STREAM, OPENAI_STREAM))
+def test_an_event_that_is_none_is_the_upstreams_fault(case: Case, data: bytes) -> None:
+    """A stream in which an event is not what the API promises ends with the reason, or as broken off."""
+    found = read(case.reader(), [b"data: " + data + b"\n\n"])
+
+    assert isinstance(found.error, UpstreamInvalid)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"error": {"message": "Boom", "code": 500}, "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]},
+        {"error": "Boom"},
+        b'event: error\ndata: {"message": "Boom"}\n\n',
+    ],
+    ids=["within a chunk", "a text", "by its name"],
+)
+def test_an_error_in_a_stream_is_seen_in_every_shape(data: Any) -> None:
+    """Servers of OpenAI's format report errors within a chunk, as a text, or under an event's name."""
+    found = read(OPENAI_STREAM.reader(), [data if isinstance(data, bytes) else event(data)])
+
+    assert found.chunks == []
+    assert found.error is not None
+    assert found.error.message == "openai reports an error in its stream: Boom"
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------
+
+KEY = "sk-secret/ABCDEFGHIJKLMNOPQRSTUVWXYZ+0123456789"
+
+
+@pytest.fixture
+def upstream() -> Iterator[MockUpstream]:
+    """An upstream that repeats the key."""
+    with mock_upstream() as upstream:
+        yield upstream
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(json_reply({"error": {"message": f"Wrong key: {KEY}."}}, status=401), id="an error"),
+        pytest.param(json_reply({"error": {"message": f"Wrong key: {KEY}."}}, status=400), id="a refusal"),
+        pytest.param(Reply(f"Authorization: Bearer {KEY}".encode(), 500, "text/plain"), id="no JSON"),
+        pytest.param(json_reply({"headers": {"x-api-key": KEY}}, status=503), id="no message"),
+        pytest.param(Reply(b"x" * 480 + b" " + KEY.encode(), 502, "text/plain"), id="where a text is cut"),
+        pytest.param(Reply(b"x" * 480 + b" " + KEY.encode()), id="where an answer is cut"),
+        pytest.param(json_reply({"choices": KEY, "content": KEY}), id="an answer that is none"),
+        pytest.param(stream(event({"type": "error", "error": {"type": KEY, "message": KEY}})), id="an error in a stream"),
+        pytest.param(stream(b"data: " + KEY.encode() + b"\n\n"), id="an event that is none"),
+        pytest.param(stream(event({"type": KEY, "choices": [KEY], "delta": KEY})), id="an event out of order"),
+    ],
+)
+async def test_a_key_never_shows_though_the_upstream_repeats_it(
+    reply: Reply, provider: str, streamed: bool, upstream: MockUpstream
+) -> None:
+    """Neither the key nor a part of it stands in an error, whichever way it comes back."""
+    upstream.reply(reply)
+    config = {f"{provider}_api_key": KEY, f"{provider}_api_base": upstream.url}
+    route = {"name": "chat", "endpoint_type": "llm/v1/chat", "model": {"provider": provider, "name": "m", "config": config}}
+
+    async with AsyncGatewayClient.local({"endpoints": [route]}) as client:
+        with pytest.raises(UpstreamError) as failed:
+            if streamed:
+                async for _ in client.stream("chat", {"messages": [USER]}):
+                    pass
+            else:
+                await client.query("chat", {"messages": [USER]})
+
+    shown = f"{failed.value} {failed.value!r} {json.dumps(failed.value.body())} {failed.value.args}"
+    assert KEY in json.dumps(dict(upstream.request().headers))
+    assert not any(KEY[at : at + 8] in shown for at in range(len(KEY) - 7))
