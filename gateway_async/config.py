@@ -117,23 +117,33 @@ class Model(ConfigModel):
         Raises:
             ValueError: There is no such provider.
         """
-        name = value.value if isinstance(value, Provider) else str(value)
+        known = ", ".join(sorted(PROVIDER_CONFIGS))
+        if not isinstance(value, str):  # and what it is instead may hold a key
+            raise ValueError(f"a provider is named by a text; there are {known}")
+        name = value.value if isinstance(value, Provider) else value
         if name not in PROVIDER_CONFIGS:
             name = name.lower().replace("_", "-")
         if name not in PROVIDER_CONFIGS:
-            raise ValueError(
-                f"the provider {value!r} is not supported; there are {', '.join(sorted(PROVIDER_CONFIGS))}"
-            )
+            raise ValueError(f"the provider {value!r} is not supported; there are {known}")
         return Provider(name) if name in Provider.values() else name
 
     @field_validator("config", mode="before")
     @classmethod
     def validate_config(cls, info: Any, values: ValidationInfo) -> Any:
-        """The provider's settings, as the model that belongs to it."""
+        """The provider's settings, as the model that belongs to it.
+
+        Raises:
+            ValueError: They are another provider's.
+        """
         provider = values.data.get("provider")
-        if provider is None:
-            raise ValueError("config needs a provider beside it")
-        return PROVIDER_CONFIGS[_name(provider)].model_validate(info) if isinstance(info, Mapping) else info
+        if provider is None:  # which is an error of its own, and enough of one
+            return None
+        wanted = PROVIDER_CONFIGS[_name(provider)]
+        if isinstance(info, ConfigModel) and not isinstance(info, wanted):
+            raise ValueError(
+                f"the provider {_name(provider)!r} takes {wanted.__name__}, not {type(info).__name__}"
+            )
+        return wanted.model_validate(info) if isinstance(info, Mapping) else info
 
 
 class AliasedConfigModel(ConfigModel):
@@ -194,17 +204,18 @@ class RouteConfig(AliasedConfigModel):
             raise ValueError(f"{route_name!r} is no name for a route; use letters, digits, '-', '_' and '.'")
         return route_name
 
-    @field_validator("model", mode="before")
+    @field_validator("model")
     @classmethod
-    def validate_model(cls, model: Any) -> Any:
-        """The model, once a provider that needs settings has them."""
-        if isinstance(model, Mapping) and (provider := model.get("provider")) and model.get("config") is None:
-            name = str(provider.value if isinstance(provider, Provider) else provider)
-            if name in PROVIDER_CONFIGS and name not in WITHOUT_CONFIG:
-                needed = ", ".join(
-                    k for k, f in PROVIDER_CONFIGS[name].model_fields.items() if f.is_required()
-                )
-                raise ValueError(f"the provider {name!r} needs a config: with {needed}")
+    def validate_model(cls, model: Model) -> Model:
+        """The model, once a provider that needs settings has them.
+
+        Raises:
+            ValueError: It has none.
+        """
+        name = _name(model.provider)
+        if model.config is None and name not in WITHOUT_CONFIG:
+            needed = ", ".join(k for k, f in PROVIDER_CONFIGS[name].model_fields.items() if f.is_required())
+            raise ValueError(f"the provider {name!r} needs a config: with {needed}")
         return model
 
     @classmethod
@@ -239,8 +250,10 @@ class RouteConfig(AliasedConfigModel):
     @classmethod
     def validate_route_type(cls, value: Any) -> Any:
         """The type, once it is one of the three."""
+        kinds = ", ".join(repr(kind.value) for kind in RouteType)
+        if not isinstance(value, str):
+            raise ValueError(f"a route type is one of {kinds}")
         if value not in {kind.value for kind in RouteType}:
-            kinds = ", ".join(repr(kind.value) for kind in RouteType)
             raise ValueError(f"the route type {value!r} is not supported; it is one of {kinds}")
         return value
 
@@ -345,6 +358,9 @@ class GatewayConfig(AliasedConfigModel):
         return self
 
 
+_PERIOD = re.compile(r"\s*([1-9]\d{0,5}\s*)?[a-z]+\s*", re.IGNORECASE | re.ASCII)
+
+
 def check_limit(limit: Limit) -> None:
     """Accept a limit whose numbers and period can be understood.
 
@@ -354,10 +370,13 @@ def check_limit(limit: Limit) -> None:
     from limits import parse  # of the extra `local`: a client that only reads limits does without
 
     try:
+        # Alone, `parse` takes the first of several limits and reads 0 as 1.
+        if not _PERIOD.fullmatch(limit.renewal_period):
+            raise ValueError
         parse(f"{max(limit.calls, 1)}/{limit.renewal_period}")
     except ValueError:
         raise ValueError(
-            f"renewal_period {limit.renewal_period!r} is not understood; write 'minute' or '5 minutes'"
+            f"renewal_period {limit.renewal_period[:40]!r} is not understood; write 'minute' or '5 minutes'"
         ) from None
     if limit.calls < 0:
         raise ValueError(f"calls is {limit.calls}; it is 0 or more")

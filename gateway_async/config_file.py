@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from gateway_async.base_models import ConfigModel
 from gateway_async.config import GatewayConfig, Model
 from gateway_async.errors import ConfigError
-from gateway_async.provider_config import PROVIDER_CONFIGS
+from gateway_async.provider_config import PROVIDER_CONFIGS, Provider
 from gateway_async.zero_config import zero_config
 
 Location = tuple[str | int, ...]
@@ -21,6 +21,9 @@ Location = tuple[str | int, ...]
 
 DEEPEST = 100
 """Levels of nesting that a file may have."""
+
+_OF_YAML_S_VALUES = (ValueError, AttributeError, LookupError, TypeError, OverflowError)
+"""What PyYAML's constructors raise for a value that is not what its tag promises: `!!bool maybe`, a 13th month."""
 
 _OLD_KEYS = {"routes": "endpoints", "route_type": "endpoint_type"}
 
@@ -43,13 +46,16 @@ def load_config(source: GatewayConfig | Mapping[str, Any] | Path | None) -> Gate
     if isinstance(source, GatewayConfig):
         return source
     if source is None:
-        return zero_config(os.environ)
+        source = zero_config(os.environ)
+    if not isinstance(source, Path | Mapping):
+        raise ConfigError(f"a configuration is a mapping or a file's path, not {type(source).__name__}")
     document = Document.read(source) if isinstance(source, Path) else Document("", dict(source), None)
+    config = document.config()
     for old in document.old_keys():
         warnings.warn(
             f"{document.name}{old!r} is an older key; write {_OLD_KEYS[old]!r}", FutureWarning, stacklevel=3
         )
-    return document.config()
+    return config
 
 
 class Document:
@@ -65,6 +71,7 @@ class Document:
         self.name = f"{name}: " if name else ""
         self._file = name
         self._data = data
+        self._today = _renamed(data)
         self._node = node
 
     @classmethod
@@ -78,15 +85,18 @@ class Document:
             text = path.read_text("utf-8")
         except FileNotFoundError:
             raise ConfigError(f"there is no file {str(path)!r}") from None
-        except (OSError, UnicodeDecodeError) as problem:
+        except (OSError, ValueError) as problem:
             raise ConfigError(f"{path} can't be read: {problem}") from None
         try:
             node, data = _parse(text)
-        except (yaml.YAMLError, ValueError) as problem:
+        except (yaml.YAMLError, *_OF_YAML_S_VALUES) as problem:
             mark = getattr(problem, "problem_mark", None)
             line = mark.line + 1 if mark else None
             # What YAML would not take may be a key that begins with one of its signs: it is not repeated.
-            said = re.sub(r"'[^']{2,}'", "…", getattr(problem, "problem", None) or str(problem).partition("\n")[0])
+            said = getattr(problem, "problem", None) or str(problem).partition("\n")[0]
+            said = re.sub(r"'[^']{2,}'", "…", said)
+            if not isinstance(problem, yaml.YAMLError | ValueError):
+                said = "a value is not what its tag says"
             problems = [{"line": line, "endpoint": None, "key": None, "problem": f"this is not YAML: {said}"}]
             raise ConfigError(sentence(str(path), problems[0]), problems=problems) from None
         if not isinstance(data, dict):
@@ -107,61 +117,102 @@ class Document:
         Raises:
             ConfigError: It is wrong.
         """
+        problems = [self._problem(location, problem) for location, problem in self._doubles()]
         try:
-            return GatewayConfig.model_validate(_renamed(self._data))
+            config = GatewayConfig.model_validate(self._today)
         except ValidationError as invalid:
-            problems = [
+            problems += [
                 self._problem(entry["loc"], _words(entry))
                 for entry in invalid.errors(include_url=False, include_input=False)
+                if entry["loc"] or not problems
             ]
+        else:
+            if not problems:
+                return config
         raise ConfigError("\n".join(sentence(self._file, problem) for problem in problems), problems=problems)
 
     def old_keys(self) -> list[str]:
         """The older keys that it uses."""
         used = ["routes"] if "routes" in self._data else []
-        endpoints = self._data.get("endpoints") or self._data.get("routes")
-        entries = endpoints if isinstance(endpoints, list) else []
-        return used + ["route_type"] * any(
-            isinstance(entry, dict) and "route_type" in entry for entry in entries
-        )
+        return used + ["route_type"] * any("route_type" in entry for _, entry in self._endpoints())
 
     def unknown_keys(self) -> list[dict[str, Any]]:
         """The keys that mean nothing here, in the form of `ConfigError.problems`: misspelt, most likely."""
         return [
             self._problem(location, f"unknown key; known are {', '.join(known)}")
-            for location, known in _unknown(GatewayConfig, _renamed(self._data), ())
+            for location, known in _unknown([GatewayConfig], self._today, ())
         ]
+
+    def _doubles(self) -> Iterator[tuple[Location, str]]:
+        """What stands there twice: a key under both its names, an endpoint's name."""
+        if {"routes", "endpoints"} <= self._data.keys():
+            yield ("routes",), "this is the older name of 'endpoints', which is there too; keep one of them"
+        seen: set[str] = set()
+        for index, entry in self._endpoints():
+            if {"route_type", "endpoint_type"} <= entry.keys():
+                yield (
+                    ("endpoints", index, "route_type"),
+                    "this is the older name of 'endpoint_type', which is there too; keep one of them",
+                )
+            if isinstance(name := entry.get("name"), str):
+                if name in seen:
+                    yield (
+                        ("endpoints", index, "name"),
+                        f"two endpoints are named {name!r}; rename or remove one",
+                    )
+                seen.add(name)
+
+    def _endpoints(self) -> list[tuple[int, dict[Any, Any]]]:
+        """The entries that are mappings, each with its index."""
+        given = self._data.get("endpoints", self._data.get("routes"))
+        entries = given if isinstance(given, list) else []
+        return [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, dict)]
 
     def _problem(self, location: Location, problem: str) -> dict[str, Any]:
         endpoint: str | None = None
-        rest = location
+        rest = location = self._as_written(location)
         if len(location) > 1 and location[0] == "endpoints" and isinstance(location[1], int):
             endpoint, rest = self._endpoint_name(location[1]), location[2:]
         key = ".".join(str(part) for part in rest) or None
         return {"line": self._line(location), "endpoint": endpoint, "key": key, "problem": problem}
 
+    def _as_written(self, location: Location) -> Location:
+        """The location without the names of union members, which pydantic adds."""
+        path: list[str | int] = []
+        data: Any = self._today
+        for index, part in enumerate(location):
+            if isinstance(data, Mapping):
+                if part not in data and index < len(location) - 1:
+                    continue
+                data = data.get(part)
+            elif isinstance(data, list) and isinstance(part, int):
+                data = data[part]
+            else:
+                break
+            path.append(part)
+        return tuple(path)
+
     def _endpoint_name(self, index: int) -> str:
-        entries = self._data.get("endpoints") or self._data.get("routes")
-        entry = entries[index] if isinstance(entries, list) and index < len(entries) else None
-        name = entry.get("name") if isinstance(entry, dict) else None
+        name = dict(self._endpoints()).get(index, {}).get("name")
         return name if isinstance(name, str) else f"number {index + 1}"
 
     def _line(self, location: Location) -> int | None:
-        """The line on which a place begins, or the nearest place around it that is written down."""
-        node, line = self._node, None
-        for part in (*location, None):
-            if node is None:
-                break
-            line = line if line is not None and part is None else node.start_mark.line + 1
+        """The line of a key or of a list's entry, or of the nearest around it that is written down."""
+        if (node := self._node) is None:
+            return None
+        line: int = node.start_mark.line + 1
+        for part in location:
             if isinstance(node, yaml.MappingNode):
-                found = [(k, v) for k, v in node.value if k.value == part or _OLD_KEYS.get(k.value) == part]
-                node = found[-1][1] if found else None
-                line = found[-1][0].start_mark.line + 1 if found else line
+                found = [(k, v) for k, v in node.value if part in (k.value, _OLD_KEYS.get(k.value))]
+                if not found:
+                    break
+                key, node = found[-1]
+                line = key.start_mark.line + 1
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]
                 line = node.start_mark.line + 1
             else:
-                node = None
+                break
         return line
 
 
@@ -169,14 +220,14 @@ def _parse(text: str) -> tuple[yaml.Node | None, Any]:
     """YAML as nodes, and as what they stand for.
 
     Raises:
-        yaml.YAMLError: It is none.
-        ValueError: A value is not what its form promises (a 13th month), or it is nested beyond `DEEPEST`.
+        yaml.YAMLError: It is none, or it is nested beyond `DEEPEST`.
+        ValueError: A value is not what its form promises; or any other of `_OF_YAML_S_VALUES`.
     """
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:  # libyaml would recurse until the process dies
-            raise ValueError(f"line {event.start_mark.line + 1} is nested more than {DEEPEST} levels deep")
+            raise yaml.MarkedYAMLError(None, None, f"more than {DEEPEST} levels of nesting", event.start_mark)  # type: ignore[arg-type] # the stubs forget libyaml
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -198,36 +249,44 @@ def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
     return new
 
 
-def _unknown(model: type[BaseModel], data: Any, at: Location) -> Iterator[tuple[Location, list[str]]]:
-    if not isinstance(data, Mapping):
+def _unknown(
+    models: Sequence[type[BaseModel]], data: Any, at: Location
+) -> Iterator[tuple[Location, list[str]]]:
+    if not models or not isinstance(data, Mapping):
         return
-    fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+    fields = {
+        field.alias or name: field.annotation
+        for model in models
+        for name, field in model.model_fields.items()
+    }
     for key, value in data.items():
         if key not in fields:
             yield (*at, key), list(fields)
-            continue
-        inner = _model_of(fields[key], model, data)
-        values: Sequence[tuple[Location, Any]]
-        values = (
-            [((*at, key, i), v) for i, v in enumerate(value)]
-            if isinstance(value, list)
-            else [((*at, key), value)]
-        )
-        for location, item in values:
-            if inner is not None:
-                yield from _unknown(inner, item, location)
+        elif models == [Model] and key == "config":
+            yield from _unknown(_settings_of(data.get("provider")), value, (*at, key))
+        else:
+            inner = [model for model in _models_in(fields[key]) if model is not ConfigModel]
+            if isinstance(value, list):
+                for index, item in enumerate(value):
+                    yield from _unknown(inner, item, (*at, key, index))
+            else:
+                yield from _unknown(inner, value, (*at, key))
 
 
-def _model_of(annotation: Any, owner: type[BaseModel], data: Mapping[str, Any]) -> type[BaseModel] | None:
-    """The model that describes a field, if one does: of a provider's settings the provider's, of a union none."""
-    if owner is Model and annotation != Model.model_fields["name"].annotation:
-        inner = PROVIDER_CONFIGS.get(str(data.get("provider")))
-        return inner if isinstance(data.get("config"), Mapping) else None
-    models = [
-        m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)
-    ]
-    models = [model for model in models if model is not ConfigModel]
-    return models[0] if len(models) == 1 else None
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that describe a field: several, where it is a union of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _settings_of(provider: Any) -> list[type[BaseModel]]:
+    """The model of a provider's settings."""
+    try:
+        found = Model.validate_provider(provider)
+    except ValueError:
+        return []
+    return [PROVIDER_CONFIGS[found.value if isinstance(found, Provider) else found]]
 
 
 def _words(entry: Any) -> str:

@@ -197,7 +197,9 @@ class _UpstreamHandler:
     async def _stream(self, call: Call, upstream: UpstreamStream) -> StreamAnswer:
         try:
             if upstream.status >= 300:
-                raise self._adapter.error(await upstream.read_all())
+                refusal = await upstream.read_all()
+                await upstream.aclose(finished=True)
+                raise self._adapter.error(refusal)
             stream = ProviderStream(upstream, self._adapter.reader(call.data), self._headers, self._keys)
             await stream.start()
         except BaseException:

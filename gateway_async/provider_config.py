@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    PlainSerializer,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from gateway_async.base_models import ConfigModel
 from gateway_async.secrets import MASK, Secret, resolve_secret
@@ -140,7 +148,8 @@ class OpenAIConfig(ConfigModel):
             kind = OpenAIAPIType(kind)
         except ValueError:
             kinds = ", ".join(repr(known.value) for known in OpenAIAPIType)
-            raise ValueError(f"openai_api_type {kind!r} is not known; it is one of {kinds}") from None
+            shown = f" {kind!r}" if isinstance(kind, str) else ""  # what else it is may hold a key
+            raise ValueError(f"openai_api_type{shown} is not known; it is one of {kinds}") from None
         if kind is OpenAIAPIType.OPENAI:
             if info.get("openai_deployment_name") is not None:
                 raise ValueError(
@@ -245,11 +254,33 @@ class AWSIdAndKey(AWSBaseConfig):
     aws_session_token: ApiKey | None = None
 
 
+def _aws_kind(given: Any) -> str:
+    """Which credentials these are, by what stands there: a pair with a mistake in it is no call for the environment's."""
+    names = set(
+        given
+        if isinstance(given, Mapping)
+        else type(given).model_fields
+        if isinstance(given, AWSBaseConfig)
+        else ()
+    )
+    if names & AWSRole.model_fields.keys() - AWSBaseConfig.model_fields.keys():
+        return "role"
+    return (
+        "pair"
+        if names & AWSIdAndKey.model_fields.keys() - AWSBaseConfig.model_fields.keys()
+        else "environment"
+    )
+
+
 class AmazonBedrockConfig(ConfigModel):
     """Settings of `bedrock` and `amazon-bedrock`."""
 
-    # The order decides: a mapping that has a role's or a pair's fields must not load as the bare base.
-    aws_config: Annotated[AWSRole | AWSIdAndKey | AWSBaseConfig, Field(union_mode="left_to_right")]
+    aws_config: Annotated[
+        Annotated[AWSRole, Tag("role")]
+        | Annotated[AWSIdAndKey, Tag("pair")]
+        | Annotated[AWSBaseConfig, Tag("environment")],
+        Discriminator(_aws_kind),
+    ]
     bedrock_api_base: str | None = None
 
 

@@ -1,6 +1,7 @@
 """Keys that do not show: a string that hides in `repr`, and where a key is read from."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,35 @@ def resolve_secret(value: Any) -> Secret:
             "a key is a string: $NAME of an environment variable, a file's path, or the key itself"
         )
     if value.startswith("$"):
-        if key := os.environ.get(value[1:], "").strip():
-            return Secret(key)
-        raise ValueError(f"the environment variable {value[1:]!r} is not set")
-    key = _content(value) or value.strip()
+        if not re.fullmatch(r"\w+", value[1:]):
+            raise ValueError("what begins with $ names an environment variable, and this is the name of none")
+        key, source = os.environ.get(value[1:], "").strip(), f"the environment variable {value[1:]!r}"
+        if not key:
+            raise ValueError(f"{source} is not set")
+    elif (content := _content(value)) is not None:
+        key, source = content, "the key's file"
+    else:
+        key, source = value.strip(), "the key"
     if not key:
-        raise ValueError("the key is empty")
+        raise ValueError(f"{source} is empty")
     if not key.isascii() or not key.isprintable():
-        raise ValueError("the key holds characters that no HTTP header can carry; is it the right file?")
+        raise ValueError(f"{source} holds characters that no HTTP header can carry")
     return Secret(key)
 
 
 def _content(path: str) -> str | None:
-    """What the file holds, or None where there is no such file."""
+    """What the file holds, or None where there is no such file.
+
+    Raises:
+        ValueError: It can't be read, or holds no text.
+    """
     try:
-        return Path(path).read_text("utf-8").strip() if Path(path).is_file() else None
+        there = Path(path).is_file()
     except (OSError, ValueError):  # a key may be longer than a file name can be, or hold a null character
         return None
+    try:
+        return Path(path).read_text("utf-8").strip() if there else None
+    except OSError as problem:
+        raise ValueError(f"the key's file can't be read: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("the key's file holds no text") from None

@@ -34,8 +34,9 @@ class Decoder:
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
         if not self._started:
-            data = (self._buffer + data).removeprefix(b"\xef\xbb\xbf")
+            data = self._buffer + data
             self._buffer, self._started = b"", len(data) > 2 or not b"\xef\xbb\xbf".startswith(data)
+            data = data.removeprefix(b"\xef\xbb\xbf")
         data = self._buffer + data if self._buffer else data
         if b"\r" in data:
             # A carriage return at the end may be half of a line end: it waits for the next bytes.

@@ -5,6 +5,8 @@ aiohttp where the environment names a proxy.
 """
 
 import asyncio
+import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Protocol, Self
@@ -116,7 +118,10 @@ class Upstream:
         await self.aclose()
 
     def _transport(self, request: UpstreamRequest) -> Transport:
-        parts = urlsplit(request.url)
+        try:
+            parts = urlsplit(request.url)
+        except ValueError:
+            return self._direct  # which says what is wrong with it
         if not (self._proxies.get(parts.scheme) or self._proxies.get("all")) or proxy_bypass(
             parts.hostname or ""
         ):
@@ -138,13 +143,13 @@ class Direct:
         self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
     ) -> UpstreamResponse:
         """The whole answer; see `Transport.send`."""
-        wait = timeouts.first_byte
-        if deadline is not None:
-            wait = min(wait, max(deadline - time.monotonic(), 0.001))
+        total = seconds_left(timeouts, deadline)
         try:
-            response = await self._request(request, timeouts.connect, wait, stream=False)
+            response = await self._request(request, timeouts, total, stream=False)
         except (http1.ProtocolError, OSError, ValueError) as problem:
-            raise failure(request, problem, timeouts.connect, wait) from problem
+            raise failure(
+                request, problem, min(timeouts.connect, total), min(timeouts.first_byte, total), total
+            ) from problem
         answer = UpstreamResponse(response.status, response.headers, response.body())
         response.done()
         return answer
@@ -152,7 +157,7 @@ class Direct:
     async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "DirectStream":
         """The answer as it comes; see `Transport.open`."""
         try:
-            response = await self._request(request, timeouts.connect, timeouts.first_byte, stream=True)
+            response = await self._request(request, timeouts, math.inf, stream=True)
         except (http1.ProtocolError, OSError, ValueError) as problem:
             raise failure(request, problem, timeouts.connect, timeouts.first_byte) from problem
         return DirectStream(response, request, timeouts)
@@ -160,12 +165,16 @@ class Direct:
     async def aclose(self) -> None:
         """Close every connection. The next request opens them again."""
         pool, self._pool = self._pool, None
-        if pool is not None:
+        if pool is None:
+            return
+        if pool.loop is asyncio.get_running_loop():
             pool.close()
             await asyncio.sleep(0)  # sockets close in the loop's next round
+        elif not pool.loop.is_closed():
+            pool.loop.call_soon_threadsafe(pool.close)
 
     async def _request(
-        self, request: UpstreamRequest, connect: float, wait: float, *, stream: bool
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, total: float, *, stream: bool
     ) -> http1.Response:
         pool = self._pool
         if pool is None or pool.loop is not asyncio.get_running_loop():
@@ -175,8 +184,9 @@ class Direct:
             request.url,
             request.headers,
             request.body,
-            connect=connect,
-            wait=wait,
+            connect=timeouts.connect,
+            wait=timeouts.first_byte,
+            total=total,
             stream=stream,
         )
 
@@ -196,24 +206,25 @@ class DirectStream:
         """The next bytes, as many as there are; none at the end."""
         if (response := self._response) is None:
             return b""
-        wait = self._timeouts.idle if self._begun else self._timeouts.first_byte
-        try:
-            data = await response.read(wait)
-        except (http1.ProtocolError, OSError) as problem:
-            raise failure(self._request, problem, self._timeouts.connect, wait) from problem
-        self._begun = True
-        return data
+        if self._begun:
+            seconds = wait = self._timeouts.idle
+        else:
+            # The headers may come long before the first token: both have `first_byte` together.
+            wait = self._timeouts.first_byte
+            seconds = max(response.until - asyncio.get_running_loop().time(), 0)
+        return await self._read(response, seconds, wait)
 
     async def read_all(self) -> UpstreamResponse:
-        """The rest, as a whole answer."""
-        pieces, size = [], 0
-        while data := await self.read():
+        """The rest, as a whole answer; for as long as an answer that is not streamed may take."""
+        total, pieces, size = self._timeouts.total, [], 0
+        end = time.monotonic() + total
+        while (response := self._response) is not None:
+            data = await self._read(response, max(end - time.monotonic(), 0), total)
+            if not data:
+                break
             pieces.append(data)
-            size += len(data)
-            if size > MAX_ANSWER_BYTES:
-                raise UpstreamInvalid(
-                    f"{host_of(self._request)}: the answer is larger than {MAX_ANSWER_BYTES} bytes"
-                )
+            if (size := size + len(data)) > MAX_ANSWER_BYTES:
+                raise too_large(self._request)
         return UpstreamResponse(self.status, self.headers, b"".join(pieces))
 
     async def aclose(self, *, finished: bool = False) -> None:
@@ -226,8 +237,25 @@ class DirectStream:
         else:
             response.abort()
 
+    async def _read(self, response: http1.Response, seconds: float, wait: float) -> bytes:
+        try:
+            data = await response.read(seconds)
+        except (http1.ProtocolError, OSError) as problem:
+            raise failure(self._request, problem, self._timeouts.connect, wait) from problem
+        self._begun = True
+        return data
 
-def failure(request: UpstreamRequest, problem: Exception, connect: float, wait: float) -> UpstreamError:
+
+def seconds_left(timeouts: TimeoutsConfig, deadline: float | None) -> float:
+    """How long a whole answer may take from now on."""
+    if deadline is None:
+        return timeouts.total
+    return min(max(deadline - time.monotonic(), 0.001), timeouts.total)
+
+
+def failure(
+    request: UpstreamRequest, problem: Exception, connect: float, wait: float, total: float = 0
+) -> UpstreamError:
     """The error for a request without an answer; it names the host and never the path or a header.
 
     Args:
@@ -235,10 +263,13 @@ def failure(request: UpstreamRequest, problem: Exception, connect: float, wait: 
         problem: What went wrong.
         connect: Seconds that making the connection might take.
         wait: Seconds that were waited for the answer, or for its next piece.
+        total: Seconds that the whole answer might take.
     """
     host = host_of(request)
     if isinstance(problem, http1.ConnectTimeout):
-        return UpstreamTimeout(f"{host} could not be reached within {connect:g} s")
+        return UpstreamTimeout(f"{host} could not be reached within {connect:.3g} s")
+    if isinstance(problem, http1.Unfinished):
+        return UpstreamTimeout(f"{host} began its answer and did not finish it within {total:.3g} s")
     if isinstance(problem, TimeoutError):
         return UpstreamTimeout(f"{host} sent nothing for {wait:.3g} s, which is as long as the route waits")
     if isinstance(problem, http1.ConnectFailed):
@@ -247,9 +278,17 @@ def failure(request: UpstreamRequest, problem: Exception, connect: float, wait: 
         return UpstreamUnavailable(
             f"{host} broke the connection off before its answer was complete", status=502
         )
+    if isinstance(problem, ValueError):
+        return UpstreamUnavailable(f"{host} can't be asked: {problem}", status=502)
     return UpstreamInvalid(f"{host}: {problem}")
+
+
+def too_large(request: UpstreamRequest) -> UpstreamInvalid:
+    """The error for an answer that would fill the memory."""
+    return UpstreamInvalid(f"{host_of(request)}: the answer is larger than {MAX_ANSWER_BYTES} bytes")
 
 
 def host_of(request: UpstreamRequest) -> str:
     """Host and port of a request, without what may stand before an @."""
-    return urlsplit(request.url).netloc.rpartition("@")[2]
+    authority = request.url.partition("://")[2] or request.url
+    return re.split(r"[/?#]", authority, maxsplit=1)[0].rpartition("@")[2]

@@ -4,18 +4,20 @@ The same interface as `upstream.Direct`; several times slower, and only used whe
 """
 
 import asyncio
-import time
+import ssl
 from collections.abc import Mapping
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
+from yarl import URL
 
 from gateway_async import http1
 from gateway_async.config import TimeoutsConfig
-from gateway_async.errors import UpstreamError, UpstreamInvalid
+from gateway_async.errors import UpstreamError
 from gateway_async.providers._base import UpstreamRequest, UpstreamResponse
-from gateway_async.upstream import MAX_ANSWER_BYTES, failure, host_of
+from gateway_async.upstream import MAX_ANSWER_BYTES, failure, seconds_left, too_large
 
-_FAILURES = (aiohttp.ClientError, OSError, ValueError)
+_FAILURES = (aiohttp.ClientError, HttpProcessingError, http1.ProtocolError, OSError, ValueError)
 
 
 class Proxied:
@@ -23,50 +25,60 @@ class Proxied:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(
         self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
     ) -> UpstreamResponse:
         """The whole answer; see `upstream.Transport.send`."""
-        wait = timeouts.first_byte
-        if deadline is not None:
-            wait = min(wait, max(deadline - time.monotonic(), 0.001))
-        stream = await self._open(request, timeouts, wait)
+        total = seconds_left(timeouts, deadline)
+        stream = None
         try:
-            return await stream.read_all()
+            async with asyncio.timeout(total):
+                stream = await self._open(request, timeouts)
+                return await stream.rest()
+        except TimeoutError:
+            problem = TimeoutError() if stream is None else http1.Unfinished()
+            raise failure(request, problem, timeouts.connect, total, total) from None
         finally:
-            await stream.aclose(finished=True)
+            if stream is not None:
+                await stream.aclose(finished=True)
 
     async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "ProxiedStream":
         """The answer as it comes; see `upstream.Transport.open`."""
-        return await self._open(request, timeouts, timeouts.first_byte)
+        return await self._open(request, timeouts)
 
     async def aclose(self) -> None:
         """Close every connection. The next request opens them again."""
         session, self._session = self._session, None
-        if session is not None:
+        if session is not None and self._loop is asyncio.get_running_loop():
             await session.close()
 
-    async def _open(self, request: UpstreamRequest, timeouts: TimeoutsConfig, wait: float) -> "ProxiedStream":
-        if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "ai-gateway-sdk", "Accept-Encoding": "identity"},
-                trust_env=True,
-            )
+    async def _open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "ProxiedStream":
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._session.closed or self._loop is not loop:
+            self._session, self._loop = _session(), loop
+        until = loop.time() + timeouts.first_byte
         try:
-            response = await self._session.request(
-                request.method,
-                request.url,
-                data=request.body,
-                headers=request.headers,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=wait),
-                allow_redirects=False,
-            )
+            url, headers = _address(request)
+            async with asyncio.timeout(timeouts.first_byte):
+                response = await self._session.request(
+                    request.method,
+                    url,
+                    data=request.body,
+                    headers=headers,
+                    # `connect` is all of it, the proxy's own answer included; what follows has its limits around it.
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, connect=timeouts.connect, sock_connect=timeouts.connect
+                    ),
+                    allow_redirects=False,
+                )
         except _FAILURES as problem:
-            raise _failure(request, problem, timeouts, wait) from problem
-        return ProxiedStream(response, request, timeouts, wait)
+            raise _failure(request, problem, timeouts, timeouts.first_byte) from problem
+        if (coding := response.headers.get("content-encoding", "identity").lower()) not in ("", "identity"):
+            response.close()
+            raise failure(request, http1.compressed(coding), timeouts.connect, timeouts.first_byte)
+        return ProxiedStream(response, request, timeouts, until)
 
 
 class ProxiedStream:
@@ -77,35 +89,54 @@ class ProxiedStream:
         response: aiohttp.ClientResponse,
         request: UpstreamRequest,
         timeouts: TimeoutsConfig,
-        wait: float,
+        until: float,
     ) -> None:
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = {
+            name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers
+        }
         self._response = response
         self._request = request
         self._timeouts = timeouts
-        self._wait = wait
+        self._until = until
+        self._begun = False
 
     async def read(self) -> bytes:
         """The next bytes, as many as there are; none at the end."""
+        if self._begun:
+            seconds = wait = self._timeouts.idle
+        else:
+            wait = self._timeouts.first_byte
+            seconds = self._until - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self._wait):
+            async with asyncio.timeout(seconds):
                 data = await self._response.content.readany()
         except _FAILURES as problem:
-            raise _failure(self._request, problem, self._timeouts, self._wait) from problem
-        self._wait = self._timeouts.idle
+            raise _failure(self._request, problem, self._timeouts, wait) from problem
+        self._begun = True
         return data
 
     async def read_all(self) -> UpstreamResponse:
-        """The rest, as a whole answer."""
+        """The rest, as a whole answer; for as long as an answer that is not streamed may take."""
+        total = self._timeouts.total
+        try:
+            async with asyncio.timeout(total):
+                return await self.rest()
+        except TimeoutError as problem:
+            raise failure(self._request, problem, self._timeouts.connect, total) from None
+
+    async def rest(self) -> UpstreamResponse:
+        """The rest, as a whole answer, however long it takes."""
         pieces, size = [], 0
-        while data := await self.read():
-            pieces.append(data)
-            size += len(data)
-            if size > MAX_ANSWER_BYTES:
-                raise UpstreamInvalid(
-                    f"{host_of(self._request)}: the answer is larger than {MAX_ANSWER_BYTES} bytes"
-                )
+        try:
+            while data := await self._response.content.readany():
+                pieces.append(data)
+                if (size := size + len(data)) > MAX_ANSWER_BYTES:
+                    raise too_large(self._request)
+        except TimeoutError:
+            raise
+        except _FAILURES as problem:
+            raise _failure(self._request, problem, self._timeouts, self._timeouts.total) from problem
         return UpstreamResponse(self.status, self.headers, b"".join(pieces))
 
     async def aclose(self, *, finished: bool = False) -> None:
@@ -116,22 +147,58 @@ class ProxiedStream:
             self._response.close()
 
 
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": http1.USER_AGENT, "Accept-Encoding": "identity"},
+        auto_decompress=False,
+        max_line_size=http1.MAX_HEADER_BYTES,
+        max_field_size=http1.MAX_HEADER_BYTES,
+        trust_env=True,
+    )
+
+
+def _address(request: UpstreamRequest) -> tuple[URL, Mapping[str, str]]:
+    """Where a request goes and with which headers, by the rules of `http1.head`.
+
+    Raises:
+        ValueError: A part of it can't stand in a request.
+    """
+    http1.head(request.method, request.url, tuple(request.headers.items()))
+    url = URL(request.url)
+    if "authorization" in (name.lower() for name in request.headers):
+        url = url.with_user(None)  # aiohttp refuses to choose between the two
+    return url, request.headers
+
+
 def _failure(
     request: UpstreamRequest, problem: Exception, timeouts: TimeoutsConfig, wait: float
 ) -> UpstreamError:
     """The error for what aiohttp raised."""
-    if isinstance(problem, aiohttp.ConnectionTimeoutError):
-        problem = http1.ConnectTimeout()
-    elif isinstance(problem, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        problem = http1.ConnectFailed(
-            0, f"the proxy of the environment does not lead there ({type(problem).__name__})"
-        )
-    elif isinstance(problem, aiohttp.ClientConnectorError):
-        problem = http1.ConnectFailed(problem.os_error.errno, problem.os_error.strerror or "no connection")
-    elif isinstance(problem, aiohttp.ClientPayloadError | aiohttp.ClientConnectionError) and not isinstance(
-        problem, TimeoutError
-    ):
-        problem = ConnectionResetError()
-    elif isinstance(problem, aiohttp.ClientError) and not isinstance(problem, TimeoutError):
-        problem = http1.ProtocolError(f"not HTTP ({type(problem).__name__})")
-    return failure(request, problem, timeouts.connect, wait)
+    return failure(request, _plain(problem), timeouts.connect, wait)
+
+
+def _plain(problem: Exception) -> Exception:
+    """What `http1` would have raised."""
+    match problem:
+        case aiohttp.ConnectionTimeoutError():
+            return http1.ConnectTimeout()
+        case TimeoutError() | http1.ProtocolError():
+            return problem
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            name = type(problem).__name__
+            return http1.ConnectFailed(0, f"the proxy of the environment does not lead there ({name})")
+        case aiohttp.ClientConnectorCertificateError(
+            certificate_error=ssl.SSLCertVerificationError() as reason
+        ):
+            return http1.ConnectFailed(0, http1.distrusted(reason))
+        case aiohttp.ClientConnectorError(os_error=reason):
+            return http1.ConnectFailed(reason.errno, reason.strerror or str(reason) or "no connection")
+        case aiohttp.InvalidURL():
+            return ValueError("its address is none")
+        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
+            return ConnectionResetError()
+        case aiohttp.ClientError() | HttpProcessingError():
+            return http1.ProtocolError(f"not HTTP ({type(problem).__name__})")
+    return problem

@@ -91,7 +91,7 @@ def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
         return InvalidRequest(text, detail=[{"loc": ["body"], "msg": text, "type": "value_error"}])
     fields: dict[tuple[Any, ...], dict[str, Any]] = {}
     for entry in problem.errors(include_url=False, include_context=False, include_input=False):
-        loc = ("body", *_path(entry["loc"], data))
+        loc = ("body", *_path(entry["loc"], data, missing=entry["type"] == "missing"))
         fields.setdefault(
             (loc, entry["type"]), {"loc": list(loc), "msg": entry["msg"], "type": entry["type"]}
         )
@@ -100,11 +100,11 @@ def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
     return InvalidRequest("; ".join(lines), detail=detail)
 
 
-def _path(loc: Sequence[str | int], data: Any) -> list[str | int]:
+def _path(loc: Sequence[str | int], data: Any, *, missing: bool) -> list[str | int]:
     """Where the field stands in the data: pydantic's path without the names of the union members it tried."""
     path: list[str | int] = []
     for index, part in enumerate(loc):
-        if isinstance(data, Mapping) and (part in data or index == len(loc) - 1):
+        if isinstance(data, Mapping) and (part in data or (missing and index == len(loc) - 1)):
             path.append(part)
             data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int):

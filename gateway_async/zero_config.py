@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gateway_async.config import GatewayConfig
-
 
 class UsualKey(NamedTuple):
     """A provider that is ready to use when its usual key is in the environment."""
@@ -21,11 +19,14 @@ USUAL_KEYS = (
 )
 
 
-def zero_config(environ: Mapping[str, str]) -> GatewayConfig:
+def zero_config(environ: Mapping[str, str]) -> dict[str, Any]:
     """Routes `chat`, `completions` and `embeddings` of the `offline` provider, and one for each key in the environment.
 
     Args:
         environ: The environment; a provider's route has the provider's name and serves chat.
+
+    Returns:
+        A configuration in the form of the file.
     """
     endpoints: list[dict[str, Any]] = [
         {"name": kind, "endpoint_type": f"llm/v1/{kind}", "model": {"provider": "offline", "name": "offline"}}
@@ -36,4 +37,4 @@ def zero_config(environ: Mapping[str, str]) -> GatewayConfig:
             config = {usual.field: f"${usual.variable}"}
             model = {"provider": usual.provider, "name": usual.model, "config": config}
             endpoints.append({"name": usual.provider, "endpoint_type": "llm/v1/chat", "model": model})
-    return GatewayConfig.model_validate({"endpoints": endpoints})
+    return {"endpoints": endpoints}

@@ -277,23 +277,27 @@ def _check_size(call: Call) -> None:
     """Accept what the offline model answers in no time."""
     data, chat = call.data, call.kind is RouteType.LLM_V1_CHAT
     if call.kind is RouteType.LLM_V1_EMBEDDINGS:
-        size = sum(map(len, _inputs(data)))
-        if len(_inputs(data)) * (data.get("dimensions") or DIMENSIONS) > MOST_NUMBERS:
+        texts = _inputs(data)
+        _check_text(sum(map(len, texts)))
+        if len(texts) * (data.get("dimensions") or DIMENSIONS) > MOST_NUMBERS:
             problem = (
                 f"the offline model makes {MOST_NUMBERS} numbers in all at most; embed fewer texts at once"
             )
             raise InvalidRequest.field("dimensions" if "dimensions" in data else "input", problem)
-    else:
-        size = sum(map(len, _texts(data, chat=chat)))
-        size += 0 if chat else sum(map(len, _token_lists(data["prompt"])))
-    if size > MOST_TEXT:
-        raise InvalidRequest(
-            f"the request is too long: the offline model reads {MOST_TEXT} characters at most"
-        )
+        return
+    size = sum(map(len, _texts(data, chat=chat)))
+    _check_text(size if chat else size + sum(map(len, _token_lists(data["prompt"]))))
     if (data.get("n") or 1) > MOST_CHOICES:
         raise InvalidRequest.field("n", f"the offline model draws {MOST_CHOICES} answers at most")
     if isinstance(stop := data.get("stop"), list) and len(stop) > MOST_STOPS:
         raise InvalidRequest.field("stop", f"the offline model takes {MOST_STOPS} texts at most")
+
+
+def _check_text(size: int) -> None:
+    if size > MOST_TEXT:
+        raise InvalidRequest(
+            f"the request is too long: the offline model reads {MOST_TEXT} characters at most"
+        )
 
 
 def _inputs(data: Json) -> list[Any]:

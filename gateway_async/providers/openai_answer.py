@@ -15,13 +15,14 @@ from gateway_async.providers._base import EventReader, Json, invalid, json_objec
 from gateway_async.sse import Event
 
 _Shape = Mapping[str, type | tuple[type, ...]]
+"""The types of the fields that a caller reads; null is as good as absent, and other fields are the upstream's."""
 
 _FRAME: _Shape = {"id": str, "object": str, "created": int, "model": str, "usage": dict}
-_CHOICE: _Shape = {"index": int, "finish_reason": str}
+_CHOICE: _Shape = {"index": int, "finish_reason": str, "message": dict, "delta": dict, "text": str}
 _MESSAGE: _Shape = {"role": str, "content": (str, list), "refusal": str, "tool_calls": list}
-_TEXT: _Shape = {"text": str}
 _ROW: _Shape = {"index": int, "object": str, "embedding": (list, str)}
-"""The types of the fields that a caller reads; null is as good as absent, and other fields are the upstream's."""
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 def standard_answer(body: bytes, provider: str, kind: RouteType, model: str) -> bytes:
@@ -31,7 +32,6 @@ def standard_answer(body: bytes, provider: str, kind: RouteType, model: str) -> 
         UpstreamInvalid: It is not what the format promises.
     """
     value = json_object(body, provider)
-    _check(value, _FRAME, provider, "its answer")
     if kind is RouteType.LLM_V1_EMBEDDINGS:
         changed = _complete_embeddings(value, provider, model)
     elif kind is RouteType.LLM_V1_COMPLETIONS:
@@ -42,37 +42,38 @@ def standard_answer(body: bytes, provider: str, kind: RouteType, model: str) -> 
 
 
 def _complete_chat(value: Json, provider: str, model: str) -> bool:
-    changed = _complete(value, "chatcmpl", "chat.completion", model)
+    changed = _complete_frame(value, provider, "chatcmpl", "chat.completion", model)
     for position, choice in enumerate(_choices(value, provider)):
-        if not isinstance(choice.get("message"), dict):
+        changed |= _complete(choice, _CHOICE, {"index": position}, provider, "a choice of its answer")
+        if choice.get("message") is None:
             invalid(provider, "a choice of its answer has no message")
-        _check(choice["message"], _MESSAGE, provider, "a message of its answer")
-        changed |= _fill(choice, {"index": position})
+        _complete(choice["message"], _MESSAGE, _NOTHING, provider, "a message of its answer")
     return changed
 
 
 def _complete_texts(value: Json, provider: str, model: str) -> bool:
-    changed = _complete(value, "cmpl", "text_completion", model)
+    changed = _complete_frame(value, provider, "cmpl", "text_completion", model)
     for position, choice in enumerate(_choices(value, provider)):
+        changed |= _complete(choice, _CHOICE, {"index": position}, provider, "a choice of its answer")
         # Some servers answer a completion in the shape of a chat.
-        if "text" not in choice and isinstance(message := choice.pop("message", None), dict):
+        if "text" not in choice and (message := choice.pop("message", None)):
             choice["text"], changed = message.get("content") or "", True
         if not isinstance(choice.get("text"), str):
             invalid(provider, "a choice of its answer has no text")
-        changed |= _fill(choice, {"index": position})
     if value["object"] != "text_completion":
         value["object"], changed = "text_completion", True
     return changed
 
 
 def _complete_embeddings(value: Json, provider: str, model: str) -> bool:
+    changed = _complete(value, _FRAME, {"object": "list", "model": model}, provider, "its answer")
     if not isinstance(rows := value.get("data"), list):
         invalid(provider, "its answer has no data")
-    changed = _fill(value, {"object": "list", "model": model})
     for position, row in enumerate(rows):
-        if _check(row, _ROW, provider, "a row of its answer").get("embedding") is None:
+        missing = {"index": position, "object": "embedding"}
+        changed |= _complete(row, _ROW, missing, provider, "a row of its answer")
+        if row.get("embedding") is None:
             invalid(provider, "a row of its answer has no embedding")
-        changed |= _fill(row, {"index": position, "object": "embedding"})
     return changed
 
 
@@ -85,6 +86,8 @@ class ChatReader(EventReader):
     """
 
     kind = "chat.completion.chunk"
+    missing: Mapping[str, Any] = {"index": 0, "delta": _NOTHING}
+    """What a choice gets that has it not: what Azure's asynchronous filter reports has no delta."""
 
     def __init__(self, provider: str, model: str) -> None:
         super().__init__(provider)
@@ -108,21 +111,15 @@ class ChatReader(EventReader):
 
     def standard_chunk(self, value: Json) -> bool:
         """Bring a chunk into the standard shape; whether that changed it."""
-        _check(value, _FRAME, self.provider, "a chunk of its stream")
-        changed = _fill(value, self._frame)
+        changed = _complete(value, _FRAME, self._frame, self.provider, "a chunk of its stream")
         for position, choice in enumerate(_choices(value, self.provider)):
-            changed |= self.standard_choice(choice)
-            changed |= _fill(choice, {"index": position})
+            missing = {**self.missing, "index": position} if position else self.missing
+            changed |= _complete(choice, _CHOICE, missing, self.provider, "a choice of its stream")
+            if delta := choice.get("delta"):
+                _complete(delta, _MESSAGE, _NOTHING, self.provider, "a delta of its stream")
             self._begun.add(choice["index"])
             if choice.get("finish_reason") is not None:
                 self._finished.add(choice["index"])
-        return changed
-
-    def standard_choice(self, choice: Json) -> bool:
-        """Bring a choice into the standard shape; whether that changed it."""
-        # What Azure's asynchronous filter reports has no delta.
-        changed = _fill(choice, {"delta": {}})
-        _check(choice["delta"], _MESSAGE, self.provider, "a delta of its stream")
         return changed
 
     def complete(self) -> bool:
@@ -134,19 +131,16 @@ class CompletionReader(ChatReader):
     """Completion chunks, named as the documented pages name them."""
 
     kind = "text_completion_chunk"
+    missing: Mapping[str, Any] = {"index": 0}
 
     def standard_chunk(self, value: Json) -> bool:
-        """The chunk with its object's name."""
+        """The chunk with its object's name and its texts; a delta of a chat becomes one."""
         super().standard_chunk(value)
         value["object"] = self.kind
-        return True
-
-    def standard_choice(self, choice: Json) -> bool:
-        """The choice with its text; a delta of a chat becomes it."""
-        if "text" not in choice:
-            delta = _check(choice.pop("delta", None) or {}, {}, self.provider, "a delta of its stream")
-            choice["text"] = delta.get("content")
-        _check(choice, _TEXT, self.provider, "a choice of its stream")
+        for choice in value["choices"]:
+            if "text" not in choice:
+                choice["text"] = (choice.pop("delta", None) or _NOTHING).get("content")
+                _complete(choice, _CHOICE, _NOTHING, self.provider, "a choice of its stream")
         return True
 
 
@@ -156,43 +150,38 @@ def stream_error(provider: str, error: object) -> UpstreamError:
     return UpstreamError(f"{provider} reports an error in its stream: {said or error}", provider=provider)
 
 
-def _check(value: Any, shape: _Shape, provider: str, what: str) -> Json:
-    """The object, whose fields must have the shape's types where they are there.
+def _complete(value: Any, shape: _Shape, missing: Mapping[str, Any], provider: str, what: str) -> bool:
+    """Put in what is missing; whether anything was.
 
     Raises:
-        UpstreamInvalid: They have not, or it is no object.
+        UpstreamInvalid: A field is not of its type, or the value is no object.
     """
     if not isinstance(value, dict):
         invalid(provider, f"{what} is not an object")
+    changed = False
     for key, kind in shape.items():
-        if (found := value.get(key)) is not None and not isinstance(found, kind):
+        found = value.get(key)
+        if found is None:
+            if key in missing:
+                value[key], changed = missing[key], True
+        elif not isinstance(found, kind):
             invalid(provider, f"{key!r} in {what} is not of its type")
-    return value
+    return changed
 
 
-def _choices(value: Json, provider: str) -> list[Json]:
+def _complete_frame(value: Json, provider: str, prefix: str, kind: str, model: str) -> bool:
+    missing: Json = {"object": kind, "model": model}
+    if not value.get("id"):
+        value["id"], missing["id"] = None, new_id(prefix)
+    if value.get("created") is None:
+        missing["created"] = now()
+    return _complete(value, _FRAME, missing, provider, "its answer")
+
+
+def _choices(value: Json, provider: str) -> list[Any]:
     if not isinstance(choices := value.get("choices"), list):
         invalid(provider, "its answer has no choices")
-    for choice in choices:
-        _check(choice, _CHOICE, provider, "a choice of its answer")
     return choices
-
-
-def _complete(value: Json, prefix: str, kind: str, model: str) -> bool:
-    """Put in what stands around the choices and the upstream left out; whether there was anything."""
-    if value.get("id") and all(value.get(key) is not None for key in ("object", "created", "model")):
-        return False
-    value["id"] = value.get("id") or new_id(prefix)
-    _fill(value, {"object": kind, "created": now(), "model": model})
-    return True
-
-
-def _fill(value: Json, defaults: Mapping[str, Any]) -> bool:
-    """Put in what is missing; whether anything was."""
-    missing = [key for key in defaults if value.get(key) is None]
-    for key in missing:
-        value[key] = defaults[key]
-    return bool(missing)
 
 
 def _dumps(value: Json, provider: str) -> bytes:

@@ -21,7 +21,7 @@ from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, error
 from gateway_async.gateway import Gateway
 from gateway_server.api import docs, health, invocations, limits, openai, routes
 from gateway_server.dialects import dialect_of
-from gateway_server.middleware.access_log import AccessLog
+from gateway_server.middleware.access_log import AccessLines, AccessLog
 from gateway_server.middleware.body_limit import BodyLimit
 from gateway_server.middleware.request_id import RequestId
 from gateway_server.mount import mounted
@@ -46,6 +46,7 @@ class GatewayApp(Starlette):
         self._content = content
         self._watcher: asyncio.Task[None] | None = None
         self._body_limit = _body_limit(config)
+        self._access_lines = AccessLines()
         super().__init__(
             routes=[
                 *invocations.routes(self.gateway),
@@ -57,7 +58,7 @@ class GatewayApp(Starlette):
             ],
             middleware=[
                 Middleware(RequestId),
-                *([Middleware(AccessLog)] if access_log else []),
+                *([Middleware(AccessLog, lines=self._access_lines)] if access_log else []),
                 Middleware(BodyLimit, max_bytes=lambda: self._body_limit),
             ],
             exception_handlers={
@@ -93,6 +94,7 @@ class GatewayApp(Starlette):
         if watcher is not None:
             watcher.cancel()
             await asyncio.wait([watcher])
+        self._access_lines.flush()
         await self.gateway.aclose()
 
 
@@ -106,7 +108,8 @@ def create_app(config: ConfigSource = None, *, access_log: bool = False) -> Gate
         config: A configuration; a mapping in the form of the file; the file's path, which is then watched; or None,
             for the file that `MLFLOW_GATEWAY_CONFIG` names, or without one the `offline` provider and a route for
             each provider whose key is in the environment.
-        access_log: Log a line for every request to the logger `gateway_server.access`.
+        access_log: Log a line for every request to the logger `gateway_server.access`; lines that come close together
+            make one record.
 
     Raises:
         ConfigError: The configuration is wrong.

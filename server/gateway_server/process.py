@@ -36,18 +36,23 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"not cut short": {"()": NotCutShort}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(message)s"},
+        "bare": {"format": "%(message)s"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
             "filters": ["not cut short"],
             "stream": "ext://sys.stderr",
-        }
+        },
+        "access": {"class": "logging.StreamHandler", "formatter": "bare", "stream": "ext://sys.stderr"},
     },
     "loggers": {
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "gateway_server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "gateway_server.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
         "gateway_async": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
     },
 }

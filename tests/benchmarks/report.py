@@ -69,7 +69,7 @@ class Report:
         machine = {
             "cores": os.cpu_count(),
             "python": platform.python_version(),
-            "machine": platform.machine(),
+            "load": self.load,
         }
         return {
             "machine": machine,

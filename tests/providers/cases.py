@@ -27,7 +27,7 @@ import pytest
 from gateway_async.config import Model, RouteType
 from gateway_async.errors import GatewayError
 from gateway_async.providers import get_provider
-from gateway_async.providers._base import Adapter, ChunkReader, UpstreamRequest, UpstreamResponse
+from gateway_async.providers._base import Adapter, ChunkReader, Responder, UpstreamRequest, UpstreamResponse
 from gateway_async.validation import decode, validate
 
 Json = dict[str, Any]
@@ -78,8 +78,8 @@ class Case:
     def adapter(self) -> Adapter:
         """The real adapter of the case's route."""
         bound = get_provider(self.provider).bind(Model.model_validate(self.model), self.route_type)
-        assert not hasattr(bound, "respond")
-        return bound  # type: ignore[return-value] # no provider here answers by itself
+        assert not isinstance(bound, Responder)
+        return bound
 
     def data(self) -> Json:
         """The request as the gateway hands it to an adapter."""
@@ -121,7 +121,9 @@ class Case:
 
     def upstream_data(self) -> list[Json]:
         """The JSON of each upstream event whose data stands on one line."""
-        lines = [line.removeprefix("data:") for line in self.upstream_events or () if line.startswith("data:")]
+        lines = [
+            line.removeprefix("data:") for line in self.upstream_events or () if line.startswith("data:")
+        ]
         return [json.loads(line) for line in lines if line.strip() != "[DONE]"]
 
 

@@ -7,7 +7,7 @@ no longer have, though the API still takes it, is written down here with the pag
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin
 
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, MetadataParam, ParsedMessage, RawMessageStreamEvent
@@ -20,8 +20,8 @@ from openai.types.chat.completion_create_params import CompletionCreateParams as
 from openai.types.completion_create_params import CompletionCreateParams
 from openai.types.embedding_create_params import EmbeddingCreateParams
 from openai.types.shared import ErrorObject
-from pydantic import BaseModel, ConfigDict, TypeAdapter
-from typing_extensions import Required, TypedDict, get_type_hints, is_typeddict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, with_config
+from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
 Json = dict[str, Any]
 
@@ -95,9 +95,9 @@ def _eager(kind: Any) -> Any:
     if is_typeddict(kind):
         hints = get_type_hints(kind, include_extras=True)
         fields = {name: _field(hint, required=name in kind.__required_keys__) for name, hint in hints.items()}
-        made = TypedDict(kind.__name__, fields, total=False)  # type: ignore[operator] # made at run time
-        made.__pydantic_config__ = getattr(kind, "__pydantic_config__", ConfigDict(extra="forbid"))
-        return made
+        made = TypedDict(kind.__name__, fields, total=False)  # type: ignore[misc] # made at run time
+        config = getattr(kind, "__pydantic_config__", ConfigDict(extra="forbid"))
+        return with_config(config)(made)
     if origin is Annotated:
         return _eager(arguments[0])
     if origin is Union:
@@ -183,7 +183,10 @@ def check_event(provider: str, kind: str, data: Json) -> None:
         _check(_EVENT if kind == "llm/v1/chat" else TextCompletion, body)
 
 
-_PIECES = {"llm/v1/chat": ChatCompletionChunk, "llm/v1/completions": CompletionPiece}
+_PIECES: Mapping[str, type[BaseModel]] = {
+    "llm/v1/chat": ChatCompletionChunk,
+    "llm/v1/completions": CompletionPiece,
+}
 
 
 def _check(kind: type[BaseModel] | TypeAdapter[Any], body: bytes) -> None:

@@ -1,23 +1,21 @@
-"""What can't be carried is refused by name; what an upstream gets wrong is told as its fault; nothing else is raised."""
+"""What can't be carried is refused by name, what an upstream gets wrong is told as its fault, and no key shows."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gateway_async import AsyncGatewayClient
-from gateway_async.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamInvalid
+from gateway_async.errors import InvalidRequest, UpstreamError, UpstreamInvalid
 from gateway_async.providers._base import UpstreamResponse
 from tests.providers.cases import CASES, Case, each, read
-from tests.support.upstream import MockUpstream, Reply, event, json_reply, mock_upstream, stream
+from tests.support.upstream import MockUpstream, Reply, error, event, json_reply, stream
 
 USER = {"role": "user", "content": "Hi"}
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOOL = {"type": "function", "function": {"name": "f"}}
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
 
 CHAT, STREAM = CASES["anthropic/chat"], CASES["anthropic/stream"]
 OLDER = CASES["anthropic/completions"]
@@ -71,7 +69,10 @@ NOT_CARRIED: Sequence[tuple[str, dict[str, Any]]] = [
     (ARGUMENTS, called("{")),
     (ARGUMENTS, called("[1]")),
     (ARGUMENTS, called('"a"')),
-    ("messages.1.tool_calls.0", said(tool_calls=[{"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}])),
+    (
+        "messages.1.tool_calls.0",
+        said(tool_calls=[{"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}]),
+    ),
     ("messages.1.audio", said(audio={"id": "audio_1"})),
     ("messages.1.function_call", said(function_call={"name": "f", "arguments": "{}"})),
     ("messages.1.thinking_blocks", said(content="Hi", thinking_blocks="hm")),
@@ -93,7 +94,10 @@ NOT_CARRIED: Sequence[tuple[str, dict[str, Any]]] = [
     ("tool_choice", asked(tools=[TOOL], tool_choice="any")),
     ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "function"})),
     ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "function", "function": {}})),
-    ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto"}})),
+    (
+        "tool_choice",
+        asked(tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
+    ),
     *[
         (name, asked(**{name: value}))
         for name, value in {
@@ -142,145 +146,18 @@ NOT_COMPLETED: Sequence[tuple[str, dict[str, Any]]] = [
         for index, (field, request) in enumerate(table)
     ],
 )
-def test_what_anthropic_can_not_carry_is_refused_by_name(case: Case, field: str, request_: dict[str, Any]) -> None:
+def test_what_anthropic_can_not_carry_is_refused_by_name(
+    case: Case, field: str, request_: dict[str, Any]
+) -> None:
     """Nothing that the caller asks for is dropped in silence: the error says where it stands."""
-    request = Case(**{**vars(case), "request": request_})
-
     with pytest.raises(InvalidRequest) as refused:
-        request.sent()
+        replace(case, request=request_).sent()
 
-    (problem,) = refused.value.detail
-    assert isinstance(problem, dict)
+    assert isinstance(refused.value.detail, list)
+    [problem] = refused.value.detail
     assert ".".join(map(str, problem["loc"])) == f"body.{field}"
     assert refused.value.message == f"{field}: {problem['msg']}"
     assert refused.value.status == 422
-
-
-# --- odd values ---------------------------------------------------------------------------------------------------
-
-ODD: Sequence[Any] = [None, True, 0, -1, 2**63, 1.5, "", "x", "data:", [], [None], [[]], ["x"], {}, {"type": "x"}, {"x": {}}]
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every value within a value, its own first."""
-    yield path
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from places(inner, (*path, key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from places(inner, (*path, index))
-
-
-def changed(value: Any, path: Sequence[Any], draw: st.DataObject) -> Any:
-    """A copy of a value with one thing in it taken away or replaced."""
-    if not path:
-        return draw.draw(st.sampled_from(ODD))
-    key, *rest = path
-    inner = None if rest else draw.draw(st.sampled_from(["replace", "remove", "repeat"]))
-    if isinstance(value, dict):
-        if inner == "remove":
-            return {name: kept for name, kept in value.items() if name != key}
-        return {**value, key: changed(value[key], rest, draw)}
-    if inner == "remove":
-        return value[:key] + value[key + 1 :]
-    if inner == "repeat":
-        return value[: key + 1] + value[key:]
-    return [*value[:key], changed(value[key], rest, draw), *value[key + 1 :]]
-
-
-def mutated(value: Any, draw: st.DataObject) -> Any:
-    """A copy of a value with up to three things changed."""
-    for _ in range(draw.draw(st.integers(1, 3))):
-        value = changed(value, draw.draw(st.sampled_from(list(places(value)))), draw)
-    return value
-
-
-MANY = settings(max_examples=30, deadline=None)
-
-
-@each(lambda case: not case.fails)
-@MANY
-@given(data=st.data())
-def test_a_strange_request_is_sent_or_refused(case: Case, data: st.DataObject) -> None:
-    """Whatever a caller writes, it goes upstream as JSON or is refused as his own mistake."""
-    strange = Case(**{**vars(case), "request": mutated(case.request, data)})
-
-    try:
-        body = strange.sent().body
-    except GatewayError as refused:
-        assert isinstance(refused, InvalidRequest)
-    else:
-        assert isinstance(json.loads(body), dict)
-
-
-@each(lambda case: case.answer)
-@MANY
-@given(data=st.data())
-def test_a_strange_answer_is_passed_on_or_is_the_upstreams_fault(case: Case, data: st.DataObject) -> None:
-    """Fields that are missing, doubled or of another type give an answer with the fields of its kind, or a 502."""
-    assert case.upstream_answer is not None
-    body = json.dumps(mutated(case.upstream_answer["body"], data)).encode()
-
-    try:
-        answer = json.loads(case.adapter().answer(UpstreamResponse(200, {}, body)))
-    except GatewayError as failed:
-        assert isinstance(failed, UpstreamInvalid)
-        assert failed.status == 502
-    else:
-        assert_standard(answer, "data" if case.kind == "llm/v1/embeddings" else "choices")
-
-
-@each(lambda case: case.streams)
-@MANY
-@given(data=st.data())
-def test_a_strange_stream_is_passed_on_or_is_the_upstreams_fault(case: Case, data: st.DataObject) -> None:
-    """Events that are changed, lost, doubled, out of order or cut give chunks, and an error of the upstream's."""
-    events = list(case.upstream_data())
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(events) - 1))
-        how = data.draw(st.sampled_from(["change", "lose", "double", "move"]))
-        if how == "change":
-            events[at] = mutated(events[at], data)
-        elif how == "double":
-            events.insert(at, events[at])
-        elif len(events) > 1:
-            moved = events.pop(at)
-            if how == "move":
-                events.insert(data.draw(st.integers(0, len(events))), moved)
-    whole = b"".join(map(event, events))
-    found = read(case.reader(), [whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))]])
-
-    for chunk in found.chunks:
-        assert_standard(chunk, "choices")
-    assert found.error is None or isinstance(found.error, UpstreamError)
-
-
-@each(lambda case: case.upstream_answer and case.fails)
-@MANY
-@given(data=st.data())
-def test_a_strange_error_is_an_error(case: Case, data: st.DataObject) -> None:
-    """Whatever an upstream says with a status that is none of success, an error of the upstream's comes of it."""
-    assert case.upstream_answer is not None
-    body = json.dumps(mutated(case.upstream_answer["body"], data)).encode()
-    status = data.draw(st.integers(300, 599))
-    headers = {"retry-after": data.draw(st.sampled_from(["1", "1.5", "-1", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", ""]))}
-
-    failed = case.adapter().error(UpstreamResponse(status, headers, body))
-
-    assert isinstance(failed, UpstreamError)
-    assert failed.status in (400, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504)
-    assert failed.retry_after in (None, 1, 1.5)
-
-
-def assert_standard(answer: Any, rows: str) -> None:
-    """An answer or a chunk has what every one of its kind has."""
-    assert isinstance(answer["model"], str)
-    assert isinstance(answer["object"], str)
-    assert [row["index"] for row in answer[rows]] is not None
-    for row in answer[rows]:
-        assert isinstance(row["index"], int)
-        assert "embedding" in row or "text" in row or isinstance(row.get("message", row.get("delta")), dict)
 
 
 # --- answers that are none ----------------------------------------------------------------------------------------
@@ -288,12 +165,25 @@ def assert_standard(answer: Any, rows: str) -> None:
 DEEP = b'{"a":' * 1000 + b"1" + b"}" * 1000
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"null", b"[]", b'"Hi"', b"{}", b"{", b"\xff\xfe", b"<html></html>", b'{"choices": null}', b'{"choices": [1]}', DEEP],
-    ids=["empty", "null", "list", "text", "nothing", "broken", "no UTF-8", "HTML", "no choices", "no choice", "deep"],
-)
-@each(lambda case: case.name in {"anthropic/chat", "anthropic/completions", "openai/chat", "openai/completions", "openai/embeddings"})
+NO_ANSWERS = {
+    "empty": b"",
+    "null": b"null",
+    "list": b"[]",
+    "text": b'"Hi"',
+    "nothing": b"{}",
+    "broken": b"{",
+    "no UTF-8": b"\xff\xfe",
+    "HTML": b"<html></html>",
+    "no choices": b'{"choices": null}',
+    "no choice": b'{"choices": [1]}',
+    "too deep": DEEP,
+}
+
+ONE_OF_EACH = [CHAT, OLDER, OPENAI_CHAT, CASES["openai/completions"], CASES["openai/embeddings"]]
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS)
+@each(lambda case: case in ONE_OF_EACH)
 def test_an_answer_that_is_none_is_the_upstreams_fault(case: Case, body: bytes) -> None:
     """A 200 whose body is not what the API promises is a 502 that says whose it is."""
     with pytest.raises(UpstreamInvalid, match=case.provider) as failed:
@@ -352,27 +242,30 @@ START, BLOCK, _PING, DELTA, *_REST, BLOCK_END, END, STOP = STREAM.upstream_data(
 
 
 @pytest.mark.parametrize(
-    "events",
+    ("before", "events"),
     [
-        pytest.param([BLOCK], id="a block before the message"),
-        pytest.param([START, DELTA], id="a delta before its block"),
-        pytest.param([START, BLOCK_END], id="the end of a block before its begin"),
-        pytest.param([END], id="the reason before the message"),
-        pytest.param([START, STOP], id="the end before the reason"),
-        pytest.param([STOP], id="nothing but the end"),
-        pytest.param([START, START], id="two begins"),
-        pytest.param([START, BLOCK, BLOCK_END, DELTA], id="a delta after its block"),
+        pytest.param(0, [BLOCK], id="a block before the message"),
+        pytest.param(0, [END], id="the reason before the message"),
+        pytest.param(0, [STOP], id="nothing but the end"),
+        pytest.param(1, [START, DELTA], id="a delta before its block"),
+        pytest.param(1, [START, BLOCK_END], id="the end of a block before its begin"),
+        pytest.param(1, [START, BLOCK, BLOCK_END, DELTA], id="a delta after its block"),
+        pytest.param(1, [START, STOP], id="the end before the reason"),
+        pytest.param(1, [START, START], id="two begins"),
     ],
 )
-def test_events_out_of_order_are_the_upstreams_fault(events: Sequence[dict[str, Any]]) -> None:
-    """No chunk is made of an event that stands at the wrong place."""
+def test_events_out_of_order_are_the_upstreams_fault(before: int, events: Sequence[dict[str, Any]]) -> None:
+    """No chunk is made of an event that stands at the wrong place; those before it have gone out."""
     found = read(STREAM.reader(), [event(data) for data in events])
 
     assert isinstance(found.error, UpstreamInvalid)
-    assert len(found.chunks) == sum(data is START or data is BLOCK for data in events[:1]) * (events[0] is START)
+    assert len(found.chunks) == before
 
 
-@pytest.mark.parametrize("data", [b"nothing", b"[]", b"1", b'{"choices": 1}', b'{"choices": [1]}', b'{"type": "message_start"}', DEEP])
+@pytest.mark.parametrize(
+    "data",
+    [b"nothing", b"[]", b"1", b'{"choices": 1}', b'{"choices": [1]}', b'{"type": "message_start"}', DEEP],
+)
 @each(lambda case: case in (STREAM, OPENAI_STREAM))
 def test_an_event_that_is_none_is_the_upstreams_fault(case: Case, data: bytes) -> None:
     """A stream in which an event is not what the API promises ends with the reason, or as broken off."""
@@ -384,7 +277,10 @@ def test_an_event_that_is_none_is_the_upstreams_fault(case: Case, data: bytes) -
 @pytest.mark.parametrize(
     "data",
     [
-        {"error": {"message": "Boom", "code": 500}, "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]},
+        {
+            "error": {"message": "Boom", "code": 500},
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}],
+        },
         {"error": "Boom"},
         b'event: error\ndata: {"message": "Boom"}\n\n',
     ],
@@ -404,28 +300,26 @@ def test_an_error_in_a_stream_is_seen_in_every_shape(data: Any) -> None:
 KEY = "sk-secret/ABCDEFGHIJKLMNOPQRSTUVWXYZ+0123456789"
 
 
-@pytest.fixture
-def upstream() -> Iterator[MockUpstream]:
-    """An upstream that repeats the key."""
-    with mock_upstream() as upstream:
-        yield upstream
-
-
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 @pytest.mark.parametrize(
     "reply",
     [
-        pytest.param(json_reply({"error": {"message": f"Wrong key: {KEY}."}}, status=401), id="an error"),
-        pytest.param(json_reply({"error": {"message": f"Wrong key: {KEY}."}}, status=400), id="a refusal"),
+        pytest.param(error(401, f"Wrong key: {KEY}."), id="an error"),
+        pytest.param(error(400, f"Wrong key: {KEY}."), id="a refusal"),
         pytest.param(Reply(f"Authorization: Bearer {KEY}".encode(), 500, "text/plain"), id="no JSON"),
-        pytest.param(json_reply({"headers": {"x-api-key": KEY}}, status=503), id="no message"),
+        pytest.param(Reply(b'{"headers": {"x-api-key": "%b"}}' % KEY.encode(), 503), id="no message"),
         pytest.param(Reply(b"x" * 480 + b" " + KEY.encode(), 502, "text/plain"), id="where a text is cut"),
         pytest.param(Reply(b"x" * 480 + b" " + KEY.encode()), id="where an answer is cut"),
         pytest.param(json_reply({"choices": KEY, "content": KEY}), id="an answer that is none"),
-        pytest.param(stream(event({"type": "error", "error": {"type": KEY, "message": KEY}})), id="an error in a stream"),
+        pytest.param(
+            stream(event({"type": "error", "error": {"type": KEY, "message": KEY}})),
+            id="an error in a stream",
+        ),
         pytest.param(stream(b"data: " + KEY.encode() + b"\n\n"), id="an event that is none"),
-        pytest.param(stream(event({"type": KEY, "choices": [KEY], "delta": KEY})), id="an event out of order"),
+        pytest.param(
+            stream(event({"type": KEY, "choices": [KEY], "delta": KEY})), id="an event out of order"
+        ),
     ],
 )
 async def test_a_key_never_shows_though_the_upstream_repeats_it(
@@ -434,16 +328,21 @@ async def test_a_key_never_shows_though_the_upstream_repeats_it(
     """Neither the key nor a part of it stands in an error, whichever way it comes back."""
     upstream.reply(reply)
     config = {f"{provider}_api_key": KEY, f"{provider}_api_base": upstream.url}
-    route = {"name": "chat", "endpoint_type": "llm/v1/chat", "model": {"provider": provider, "name": "m", "config": config}}
+    route = {
+        "name": "chat",
+        "endpoint_type": "llm/v1/chat",
+        "model": {"provider": provider, "name": "m", "config": config},
+    }
 
     async with AsyncGatewayClient.local({"endpoints": [route]}) as client:
         with pytest.raises(UpstreamError) as failed:
-            if streamed:
-                async for _ in client.stream("chat", {"messages": [USER]}):
-                    pass
-            else:
-                await client.query("chat", {"messages": [USER]})
+            await (_read(client) if streamed else client.query("chat", {"messages": [USER]}))
 
     shown = f"{failed.value} {failed.value!r} {json.dumps(failed.value.body())} {failed.value.args}"
     assert KEY in json.dumps(dict(upstream.request().headers))
     assert not any(KEY[at : at + 8] in shown for at in range(len(KEY) - 7))
+
+
+async def _read(client: AsyncGatewayClient) -> None:
+    async for _ in client.stream("chat", {"messages": [USER]}):
+        pass

@@ -22,7 +22,11 @@ _OURS = ("MLFLOW_GATEWAY_", "GATEWAY_", "OPENAI_", "ANTHROPIC_")
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a process of ours: what this machine's user has set for a gateway is not in it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_OURS) and not name.lower().endswith("_proxy")
+    }
     paths = [str(ROOT), str(ROOT / "server"), os.environ.get("PYTHONPATH", "")]
     path = os.pathsep.join(path for path in paths if path)
     return {**kept, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **(extra or {})}
@@ -64,11 +68,11 @@ class Server:
 
     def client(self, **settings: Any) -> httpx.Client:
         """A blocking client of this server."""
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=20.0, **settings)
+        return httpx.Client(base_url=self.url, trust_env=False, verify=False, timeout=20.0, **settings)
 
     def async_client(self, **settings: Any) -> httpx.AsyncClient:
         """A client of this server."""
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=20.0, **settings)
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, verify=False, timeout=20.0, **settings)
 
     def connect(self) -> socket.socket:
         """A connection, for what no HTTP client would send."""

@@ -60,16 +60,16 @@ class Received:
         return json.loads(self.body)
 
 
-def json_reply(value: Any, *, status: int = 200, before: float | Step = 0.0, **headers: str) -> Reply:
-    """A JSON answer; `retry_after="7"` becomes the header `retry-after`."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Reply(json.dumps(value).encode(), status, headers=named, before=before)
+def json_reply(value: Any, *, before: float | Step = 0.0) -> Reply:
+    """A JSON answer."""
+    return Reply(json.dumps(value).encode(), before=before)
 
 
 def error(status: int, message: str = "no", **headers: str) -> Reply:
-    """An error as OpenAI words it."""
+    """An error as OpenAI words it; `retry_after="7"` becomes the header `retry-after`."""
     body = {"error": {"message": message, "type": "some_error", "param": None, "code": "some_code"}}
-    return json_reply(body, status=status, **headers)
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Reply(json.dumps(body).encode(), status, headers=named)
 
 
 def chat(text: str = "Hello there", *, before: float | Step = 0.0, **extra: Any) -> Reply:
@@ -114,6 +114,9 @@ class MockUpstream:
 
     def __init__(self) -> None:
         self.received: list[Received] = []
+        self.connections = 0
+        """Connections that were made so far."""
+
         self._reply = chat()
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -125,8 +128,12 @@ class MockUpstream:
 
     def reply(self, reply: Reply) -> None:
         """Answer with this from now on, and forget the requests so far."""
-        self._reply = reply
+        self.answer_with(reply)
         self.received.clear()
+
+    def answer_with(self, reply: Reply) -> None:
+        """Answer with this from now on; the requests so far stay."""
+        self._reply = reply
 
     def request(self, index: int = 0, *, timeout: float = 10.0) -> Received:
         """A request since the last `reply`, waited for."""
@@ -157,7 +164,7 @@ class MockUpstream:
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**26)
-        self.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
         server.close()
@@ -166,6 +173,7 @@ class MockUpstream:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         task = self._loop.create_task(self._converse(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
@@ -174,19 +182,19 @@ class MockUpstream:
         try:
             while request := await _read(reader):
                 reply = self._reply
-                self._note(lambda request=request: self.received.append(request))  # type: ignore[misc]
+                self._note(lambda request=request: self.received.append(request))
                 answer = asyncio.ensure_future(_answer(reply, writer))
                 gone = asyncio.ensure_future(_end(reader))
                 done, _ = await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
                 if answer not in done:
                     answer.cancel()
-                    self._note(lambda request=request: setattr(request, "left_at", time.monotonic()))  # type: ignore[misc]
+                    self._note(lambda request=request: setattr(request, "left_at", time.monotonic()))
                     return
                 gone.cancel()
                 await asyncio.wait([gone])  # until then it reads, and the next request can't be read
                 if not answer.result():
                     return
-                self._note(lambda request=request: setattr(request, "answered", True))  # type: ignore[misc]
+                self._note(lambda request=request: setattr(request, "answered", True))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:

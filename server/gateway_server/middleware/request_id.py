@@ -27,7 +27,7 @@ class RequestId:
         for name, value in scope["headers"]:
             if name == HEADER and _ACCEPTABLE.fullmatch(value):
                 request_id = value
-        request_id = request_id or b"%016x" % getrandbits(64)  # noqa: S311 - a name, not a secret
+        request_id = request_id or b"%016x" % getrandbits(64)
         scope["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:

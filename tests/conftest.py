@@ -1,0 +1,31 @@
+"""What several suites share: a mock upstream over a real socket."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.upstream import MockUpstream, chat, mock_upstream
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_proxy() -> Iterator[None]:
+    """Everything here is on this machine: no proxy of its user's takes part."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_upstream() -> Iterator[MockUpstream]:
+    """The one mock upstream, whose address configurations may hold. Tests take `upstream`."""
+    with mock_upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(shared_upstream: MockUpstream) -> MockUpstream:
+    """The mock upstream, as if it were new: it answers a chat, and has received nothing."""
+    shared_upstream.reply(chat())
+    return shared_upstream

@@ -1,0 +1,26 @@
+"""One gateway for most tests of the server: a process started from the command line, with one worker."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.configs import KEY, everything
+from tests.support.server import Server, running
+from tests.support.upstream import MockUpstream
+
+
+@pytest.fixture(scope="session")
+def server(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The gateway. When all is done, its log must hold no key and no error that nobody expected."""
+    with running(tmp_path_factory.mktemp("server"), everything(shared_upstream.url)) as server:
+        yield server
+        assert KEY not in server.log
+        assert "Traceback" not in server.log, server.log[-5000:]
+
+
+@pytest.fixture
+def http(server: Server) -> Iterator[httpx.Client]:
+    """A client of the gateway that speaks plain HTTP."""
+    with server.client() as client:
+        yield client

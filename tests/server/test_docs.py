@@ -1,0 +1,79 @@
+"""`/docs` and `/openapi.json`."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from tests.support.configs import Json
+
+
+@pytest.fixture(scope="module")
+def document(request: pytest.FixtureRequest) -> Json:
+    """The OpenAPI document."""
+    with request.getfixturevalue("server").client() as client:
+        found: Json = client.get("/openapi.json").json()
+        return found
+
+
+def operations(document: Json) -> list[tuple[str, str, Json]]:
+    """Every path, method and operation."""
+    return [
+        (path, method, found) for path, item in document["paths"].items() for method, found in item.items()
+    ]
+
+
+def test_the_document_is_valid(document: Json) -> None:
+    """OpenAPI 3.1, as the specification's own schema has it, references and examples included."""
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_the_document_names_every_operation_once(document: Json) -> None:
+    """Generators of clients make a function of each name."""
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+
+    assert len(names) == len(set(names)) > 15
+
+
+def test_every_documented_address_is_there(http: httpx.Client, document: Json) -> None:
+    """No operation answers that its address or its method is unknown."""
+    for path, method, _ in operations(document):
+        answer = http.request(method, path.replace("{name}", "chat"), json={} if method == "post" else None)
+        assert answer.status_code != 405, path
+        assert answer.status_code != 404 or "chat" in answer.text, path
+
+
+def test_every_example_is_accepted(http: httpx.Client, document: Json) -> None:
+    """What the documentation shows can be sent as it stands."""
+    sent = 0
+    for path, method, operation in operations(document):
+        for name, example in _examples(operation).items():
+            kind = next(kind for kind in ("chat", "completion", "embeddings", "") if kind in name)
+            route = {"completion": "completions"}.get(kind, kind)
+            body = example["value"]
+            if "model" in body and path.startswith("/v1/"):
+                body = {**body, "model": route}
+            answer = http.request(method, path.replace("{name}", route), json=body)
+            not_yet = path.startswith("/api/2.0/")
+            assert answer.status_code == (501 if not_yet else 200), (path, name, answer.text)
+            sent += 1
+    assert sent >= 10
+
+
+def test_the_page_needs_nothing_from_elsewhere(http: httpx.Client) -> None:
+    """No script, style or picture of another host, and a policy that would keep it away."""
+    answer = http.get("/docs")
+
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", answer.text)
+    assert "openapi.json" in answer.text
+
+
+def _examples(operation: Json) -> dict[str, Any]:
+    content = operation.get("requestBody", {}).get("content", {})
+    examples: dict[str, Any] = content.get("application/json", {}).get("examples", {})
+    return examples

@@ -1,0 +1,39 @@
+"""Configurations that several suites run a gateway with."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+KEY = "sk-canary-4f1c7e0b9a52"
+"""The key of every route to the mock upstream; it must show nowhere."""
+
+HELLO: Json = {"messages": [{"role": "user", "content": "Hello there"}]}
+"""A chat that every route for chat answers."""
+
+
+def offline(name: str, kind: str) -> Json:
+    """A route of the offline provider."""
+    return {"name": name, "endpoint_type": f"llm/v1/{kind}", "model": {"provider": "offline", "name": "echo"}}
+
+
+def upstream_route(name: str, kind: str, url: str, **more: Any) -> Json:
+    """A route of the provider `openai` whose base address is `url`."""
+    config = {"openai_api_key": KEY, "openai_api_base": f"{url}/v1"}
+    model = {"provider": "openai", "name": "gpt-mock", "config": config}
+    return {"name": name, "endpoint_type": f"llm/v1/{kind}", "model": model, **more}
+
+
+def everything(url: str) -> Json:
+    """Routes of every type, offline and to the mock upstream, one that can't be reached, and one of little patience."""
+    kinds = ("chat", "completions", "embeddings")
+    quick = {"connect": 1, "first_byte": 0.3, "idle": 0.3, "total": 0.6}
+    return {
+        "endpoints": [
+            *(offline(kind, kind) for kind in kinds),
+            *(upstream_route(f"up-{kind}", kind, url) for kind in kinds),
+            upstream_route("dead", "chat", "http://127.0.0.1:9"),
+            upstream_route("nowhere", "chat", "http://[nowhere"),
+            upstream_route("impatient", "chat", url, timeouts=quick),
+        ],
+        "server": {"max_body_mb": 1},
+    }
