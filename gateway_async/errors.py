@@ -329,5 +329,6 @@ def _sentence(detail: Any) -> str:
 def _field_sentence(entry: Any) -> str:
     if not isinstance(entry, dict):
         return str(entry)
-    where = ".".join(str(part) for part in entry.get("loc", ()) if part != "body")
+    loc = entry.get("loc")
+    where = ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else ""
     return f"{where}: {entry.get('msg', '')}" if where else str(entry.get("msg", ""))

@@ -30,8 +30,11 @@ def standard_answer(body: bytes, provider: str, kind: RouteType, model: str) -> 
 
     Raises:
         UpstreamInvalid: It is not what the format promises.
+        UpstreamError: It is an error, under a status that says otherwise.
     """
     value = json_object(body, provider)
+    if "choices" not in value and "data" not in value and value.get("error"):
+        raise reported_error(provider, value["error"])
     if kind is RouteType.LLM_V1_EMBEDDINGS:
         changed = _complete_embeddings(value, provider, model)
     elif kind is RouteType.LLM_V1_COMPLETIONS:
@@ -102,7 +105,7 @@ class ChatReader(EventReader):
             return
         value = self.json(event)
         if error := value.get("error") or (event.name == "error" and value):
-            raise stream_error(self.provider, error)
+            raise reported_error(self.provider, error)
         if value.get("choices") is None:
             return
         # A line end within the JSON would end the event too early on its way out.
@@ -144,10 +147,10 @@ class CompletionReader(ChatReader):
         return True
 
 
-def stream_error(provider: str, error: object) -> UpstreamError:
-    """The error that an upstream reports within its stream."""
+def reported_error(provider: str, error: object) -> UpstreamError:
+    """The error that an upstream reports after it had answered 200, most often within a stream."""
     said = error.get("message") if isinstance(error, dict) else error
-    return UpstreamError(f"{provider} reports an error in its stream: {said or error}", provider=provider)
+    return UpstreamError(f"{provider} reports an error: {said or error}", provider=provider)
 
 
 def _complete(value: Any, shape: _Shape, missing: Mapping[str, Any], provider: str, what: str) -> bool:

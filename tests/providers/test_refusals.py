@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway_async import AsyncGatewayClient
+from gateway_async import AsyncGatewayClient, RouteType
 from gateway_async.errors import InvalidRequest, UpstreamError, UpstreamInvalid
 from gateway_async.providers._base import UpstreamResponse
+from gateway_async.providers.openai_answer import standard_answer
 from tests.providers.cases import CASES, Case, each, read
 from tests.support.upstream import MockUpstream, Reply, error, event, json_reply, stream
 
@@ -292,7 +293,7 @@ def test_an_error_in_a_stream_is_seen_in_every_shape(data: Any) -> None:
 
     assert found.chunks == []
     assert found.error is not None
-    assert found.error.message == "openai reports an error in its stream: Boom"
+    assert found.error.message == "openai reports an error: Boom"
 
 
 # --- keys ---------------------------------------------------------------------------------------------------------
@@ -346,3 +347,11 @@ async def test_a_key_never_shows_though_the_upstream_repeats_it(
 async def _read(client: AsyncGatewayClient) -> None:
     async for _ in client.stream("chat", {"messages": [USER]}):
         pass
+
+
+def test_an_error_under_a_status_of_success_is_told_as_the_upstream_tells_it() -> None:
+    """Some servers answer 200 to what they refuse: the caller sees their words, not that choices are missing."""
+    body = json.dumps({"error": {"message": "The model is warming up", "type": "server_error"}}).encode()
+
+    with pytest.raises(UpstreamError, match="openai reports an error: The model is warming up"):
+        standard_answer(body, "openai", RouteType.LLM_V1_CHAT, "gpt")

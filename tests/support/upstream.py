@@ -60,16 +60,16 @@ class Received:
         return json.loads(self.body)
 
 
-def json_reply(value: Any, *, before: float | Step = 0.0) -> Reply:
-    """A JSON answer."""
-    return Reply(json.dumps(value).encode(), before=before)
+def json_reply(value: Any, status: int = 200, *, before: float | Step = 0.0, **headers: str) -> Reply:
+    """A JSON answer; `retry_after="7"` becomes the header `retry-after`."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Reply(json.dumps(value).encode(), status, before=before, headers=named)
 
 
 def error(status: int, message: str = "no", **headers: str) -> Reply:
     """An error as OpenAI words it; `retry_after="7"` becomes the header `retry-after`."""
     body = {"error": {"message": message, "type": "some_error", "param": None, "code": "some_code"}}
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Reply(json.dumps(body).encode(), status, headers=named)
+    return json_reply(body, status, **headers)
 
 
 def chat(text: str = "Hello there", *, before: float | Step = 0.0, **extra: Any) -> Reply:
@@ -186,7 +186,7 @@ class MockUpstream:
                 answer = asyncio.ensure_future(_answer(reply, writer))
                 gone = asyncio.ensure_future(_end(reader))
                 done, _ = await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-                if answer not in done:
+                if answer not in done or isinstance(answer.exception(), ConnectionError):
                     answer.cancel()
                     self._note(lambda request=request: setattr(request, "left_at", time.monotonic()))
                     return
