@@ -56,6 +56,7 @@ __all__ = [
     "AnthropicConfig",
     "CohereConfig",
     "DatabricksConfig",
+    "Endpoint",
     "GatewayConfig",
     "GeminiConfig",
     "HuggingFaceTextGenerationInferenceConfig",
@@ -262,7 +263,7 @@ class RouteConfig(AliasedConfigModel):
     def validate_limit(cls, value: Any) -> Any:
         """The limit, once its period can be understood."""
         if value:
-            check_limit(Limit.model_validate(value))
+            _check_limit(Limit.model_validate(value))
         return value
 
     def to_route(self) -> "Route":
@@ -361,7 +362,7 @@ class GatewayConfig(AliasedConfigModel):
 _PERIOD = re.compile(r"\s*([1-9]\d{0,5}\s*)?[a-z]+\s*", re.IGNORECASE | re.ASCII)
 
 
-def check_limit(limit: Limit) -> None:
+def _check_limit(limit: Limit) -> None:
     """Accept a limit whose numbers and period can be understood.
 
     Raises:

@@ -14,6 +14,7 @@ What a server may get wrong, and what comes of it:
 
 import asyncio
 import math
+import os
 import re
 import socket
 import ssl
@@ -77,6 +78,13 @@ def compressed(coding: str) -> ProtocolError:
 def distrusted(problem: ssl.SSLCertVerificationError) -> str:
     """What is wrong with a certificate."""
     return f"its certificate is not valid: {problem.verify_message}"
+
+
+def reason(problem: OSError) -> str:
+    """Why no connection could be made, without the words that a loop puts around it."""
+    if problem.errno is not None and problem.errno > 0 and not isinstance(problem, ssl.SSLError):
+        return os.strerror(problem.errno)
+    return problem.strerror or str(problem) or type(problem).__name__
 
 
 class Origin(NamedTuple):
@@ -478,12 +486,12 @@ class Pool:
         except ssl.SSLCertVerificationError as problem:
             raise ConnectFailed(problem.errno, distrusted(problem)) from problem
         except OSError as problem:
-            raise ConnectFailed(problem.errno, problem.strerror or str(problem)) from problem
+            raise ConnectFailed(problem.errno, reason(problem)) from problem
         except UnicodeError as problem:
             raise ConnectFailed(None, "its name is no name of a host") from problem
         if self._closed or not connection.usable:
             connection.abort()
-            raise ConnectFailed(None, "the connection was closed at once")
+            raise ConnectFailed(None, "the connection was closed before a request was sent")
         return connection
 
     async def _open(self, origin: Origin) -> Response:

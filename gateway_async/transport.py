@@ -36,6 +36,9 @@ T = TypeVar("T")
 
 Json = dict[str, Any]
 
+CONNECT_SECONDS = 10.0
+"""How long making a connection may take."""
+
 ROUTES = "/api/2.0/gateway/routes/"
 LIMITS = "/api/2.0/gateway/limits/"
 
@@ -112,7 +115,7 @@ class Http:
             raise ConfigError("the gateway's key holds characters that no HTTP header can carry")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout = timeout
-        self._limits = httpx.Timeout(timeout, connect=min(timeout, 10.0), pool=None)
+        self._limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS), pool=None)
         self._retries = Retries(max_retries, timeout)
         self._pools = Pools(tls=not self._uri.startswith("http://"))
         self._client = client
@@ -361,7 +364,7 @@ def _failure(problem: httpx.HTTPError, method: str, path: str, timeout: float, *
     """
     if isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout):
         host = urlsplit(str(problem.request.url)).netloc.rpartition("@")[2]
-        why = str(problem) or "no answer in time"
+        why = str(problem) or f"no connection within {min(timeout, CONNECT_SECONDS):g} seconds"
         return ConnectionFailed(f"no gateway can be reached at {host}: {why}", may_repeat=True)
     if isinstance(problem, httpx.TimeoutException):
         return _timed_out(method, path, timeout)

@@ -17,7 +17,8 @@ from gateway_async.errors import UpstreamError
 from gateway_async.providers._base import UpstreamRequest, UpstreamResponse
 from gateway_async.upstream import MAX_ANSWER_BYTES, failure, seconds_left, too_large
 
-_FAILURES = (aiohttp.ClientError, HttpProcessingError, http1.ProtocolError, OSError, ValueError)
+_FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
+"""What aiohttp raises; a RuntimeError when its session or its connection was closed meanwhile."""
 
 
 class Proxied:
@@ -184,7 +185,7 @@ def _plain(problem: Exception) -> Exception:
     match problem:
         case aiohttp.ConnectionTimeoutError():
             return http1.ConnectTimeout()
-        case TimeoutError() | http1.ProtocolError():
+        case TimeoutError():
             return problem
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             name = type(problem).__name__
@@ -194,10 +195,10 @@ def _plain(problem: Exception) -> Exception:
         ):
             return http1.ConnectFailed(0, http1.distrusted(reason))
         case aiohttp.ClientConnectorError(os_error=reason):
-            return http1.ConnectFailed(reason.errno, reason.strerror or str(reason) or "no connection")
+            return http1.ConnectFailed(reason.errno, http1.reason(reason))
         case aiohttp.InvalidURL():
             return ValueError("its address is none")
-        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError():
+        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | RuntimeError():
             return ConnectionResetError()
         case aiohttp.ClientError() | HttpProcessingError():
             return http1.ProtocolError(f"not HTTP ({type(problem).__name__})")

@@ -1,7 +1,8 @@
 """Writes the blocking client and functions from the async ones: `python -m gateway_sync._generate [--check]`.
 
 Signatures and docstrings are cut from the source's text, since what `ast.unparse` writes changes with Python's version.
-What this does not know it refuses, rather than guess. Not in the wheel.
+What this does not know it refuses, rather than guess. Not in the wheel. Imports nothing of ours, so that where the
+generated files are broken `python gateway_sync/_generate.py` mends them.
 """
 
 import ast
@@ -271,8 +272,11 @@ def main(arguments: Sequence[str], root: Path = Path(__file__).parent.parent) ->
         raise SystemExit(__doc__)
     wrong = []
     for target in TARGETS:
-        text = generate((root / target.source).read_text(encoding="utf-8"), target).encode()
-        path = root / target.path
+        source, path = root / target.source, root / target.path
+        if not source.is_file():
+            wrong.append(f"{target.path} is to be generated from {target.source}, which is not there")
+            continue
+        text = generate(source.read_text(encoding="utf-8"), target).encode()
         if "--check" not in arguments:
             path.write_bytes(text)
         elif not path.is_file() or path.read_bytes() != text:

@@ -40,6 +40,7 @@ class LoopThread:
     Attributes:
         loop: To be touched within its thread only.
         gone: Nothing runs here any more: the process ends, or it is a fork of the one whose thread this was.
+        inherited: In a fork, the parent's clients; see `_fork`.
     """
 
     def __init__(self) -> None:

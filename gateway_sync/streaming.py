@@ -77,9 +77,10 @@ class SyncStream(Generic[T]):
 
     def close(self) -> None:
         """Stop the answer, also upstream, and let go of the connection. May be called twice."""
-        self._closed = True
+        closed, self._closed = self._closed, True
         if self._relay is not None:
-            self._relay.stop()
+            if not closed:
+                self._relay.stop()
             if not self._relay.thread.is_here():
                 self._relay.wait()
 
@@ -92,7 +93,7 @@ class SyncStream(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        if self._relay is not None:
+        if self._relay is not None and not self._closed:
             self._relay.stop()
 
     def __reduce__(self) -> NoReturn:
@@ -151,7 +152,7 @@ class _Relay(Generic[T]):
         self._done = allocate_lock()
         self._done.acquire()
         self._task: asyncio.Task[BaseException | None] | None = None
-        self._ends = False
+        self._cancelled = False
 
     def start(
         self,
@@ -206,7 +207,6 @@ class _Relay(Generic[T]):
                         if items.qsize() >= MOST:  # still: the reader may have seen `full` too late
                             await self._room.wait()
             finally:
-                self._ends = True
                 await stream.aclose()
         except BaseException as error:  # noqa: BLE001 - for the reader; SystemExit must not leave the task
             return error
@@ -218,6 +218,6 @@ class _Relay(Generic[T]):
             self._done.release()
 
     def _cancel(self) -> None:
-        if self._task is not None and not self._ends:  # a second cancellation would hit the clean-up
-            self._ends = True
+        if self._task is not None and not self._cancelled:  # a second cancellation would hit the clean-up
+            self._cancelled = True
             self._task.cancel()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,7 +148,17 @@ def listen(host: str, port: int) -> socket.socket:
 
 def worker_app() -> GatewayApp:
     """The app of one worker, from what `serve` left in the environment."""
-    app = create_app(access_log=bool(os.environ.get(_ACCESS_LOG)))
+    # Older keys are a matter of the first process, which has told of them in a sentence.
+    warnings.filterwarnings("ignore", category=FutureWarning, message=".*older key")
+    try:
+        app = create_app(access_log=bool(os.environ.get(_ACCESS_LOG)))
+    except (
+        GatewayError
+    ) as wrong:  # the file was changed since the first process read it; the manager will try again
+        logging.getLogger("gateway_server").error(
+            "a worker can't begin with the configuration as it is:\n%s", wrong
+        )
+        sys.exit(1)
     # What is there now stays: the collector need not look through it again and again while requests come.
     gc.collect()
     gc.freeze()

@@ -14,6 +14,9 @@ from gateway_async.errors import GatewayError
 LOOK_MS = 2000
 """The file is looked at this often in any case: not every file system tells of changes, nor of the first moment's."""
 
+SETTLE_SECONDS = 0.05
+"""A file that is written in place is empty at first, then half of itself."""
+
 _log = logging.getLogger("gateway_server")
 
 
@@ -28,22 +31,27 @@ async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
         apply: Takes the new configuration, or raises `GatewayError` and changes nothing.
     """
     while True:
+        content = await _look(path, content, apply)
         # The folder is watched, not the file: editors and deployments replace a file by renaming another over it.
         changes = awatch(
             path.parent, recursive=False, step=50, debounce=400, rust_timeout=LOOK_MS, yield_on_timeout=True
         )
         try:
             async for _ in changes:
-                changed = read(path)
-                if changed is not None and changed != content:
-                    content = changed
-                    await _take_up(path, apply)
+                content = await _look(path, content, apply)
         except OSError as problem:
             _log.error("%s can't be watched: %s", path.parent, problem)
             await asyncio.sleep(LOOK_MS / 1000)
 
 
-async def _take_up(path: Path, apply: Callable[[GatewayConfig], None]) -> None:
+async def _look(path: Path, content: bytes | None, apply: Callable[[GatewayConfig], None]) -> bytes | None:
+    """Take the file up if it is not as it was. What is in it now."""
+    changed = read(path)
+    if changed is None or changed == content:
+        return content
+    await asyncio.sleep(SETTLE_SECONDS)
+    if read(path) != changed:  # it is still being written, and the end of that is a change too
+        return content
     try:
         config = await asyncio.to_thread(load_config, path)
         apply(config)
@@ -53,6 +61,7 @@ async def _take_up(path: Path, apply: Callable[[GatewayConfig], None]) -> None:
         _log.exception("the changed configuration is ignored, the one before stays in force")
     else:
         _log.info("took up the changed configuration: %d routes from %s", len(config.routes), path)
+    return changed
 
 
 def read(path: Path) -> bytes | None:

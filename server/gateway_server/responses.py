@@ -22,7 +22,10 @@ _STREAM: RawHeaders = [
 ]
 
 CUT_SHORT = Unavailable("the gateway is shutting down, and did not wait for the end of this answer")
-"""What a caller is told whose call the server cancels. (One who left is told nothing any more.)"""
+"""What a caller is told whose call the server cancels."""
+
+LEFT = GatewayError("the caller left before the answer", status=499, error_code="CANCELLED")
+"""For nobody to read; but a host's own middleware may want an answer to every request."""
 
 _log = logging.getLogger("gateway_server")
 

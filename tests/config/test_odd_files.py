@@ -223,7 +223,7 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.fixed_dictionaries(
         {}, optional={"endpoints": st.lists(ENTRIES, max_size=3) | TREES, "server": TREES}
@@ -237,7 +237,7 @@ def test_any_tree_of_values_is_a_configuration_or_an_error(write: Write, data: A
         check(data)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=60)
     | st.text(alphabet="ab:-[]{}&*!|>'\"%@`#?,~ \n\t0<=.", max_size=60).map(str.encode)

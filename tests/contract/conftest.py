@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import cache
 from typing import Any
 
 import pytest
 
 from gateway_async import AsyncGatewayClient, address
+from gateway_sync import GatewayClient
 from tests.contract.fake import FakeGateway, fake_gateway
-from tests.contract.ways import blocking_client
+from tests.contract.ways import Awaited, blocking_client
 from tests.support.server import Server, running
 
 ROUTES = 3005
@@ -53,17 +53,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@cache
-def local_client() -> AsyncGatewayClient:
+@pytest.fixture(scope="session")
+def local() -> AsyncGatewayClient:
     """The engine in this process. It holds no connections, so that all tests may share it."""
     return AsyncGatewayClient.local(CONFIG)
 
 
-@pytest.fixture(params=["async", "blocking", "local"])
+@pytest.fixture(scope="session")
+def local_blocking() -> Iterator[Awaited]:
+    """The same, blocking."""
+    with GatewayClient.local(CONFIG) as client:
+        yield Awaited(client)
+
+
+@pytest.fixture(params=["async", "blocking", "local", "local_blocking"])
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A client of each kind, all called alike."""
-    if request.param == "local":
-        made: Any = local_client()
+    made: Any
+    if request.param.startswith("local"):
+        made = request.getfixturevalue(request.param)
     else:
         address = request.getfixturevalue("server").url
         made = AsyncGatewayClient(address) if request.param == "async" else blocking_client(address)

@@ -1,28 +1,23 @@
-"""What goes over HTTP: keys, the caller's own httpx client, pickles, event loops, and answers that no gateway gives."""
+"""What goes over HTTP: keys, paths, bodies, and what becomes of an error or of an answer that no gateway gives."""
 
-import asyncio
 import json
-import pickle
 from typing import Any
 
-import httpx
 import pytest
 
-from gateway_async import AsyncGatewayClient, ChatChunk, ChatRequest, GatewayError, set_gateway_uri
+from gateway_async import ChatRequest, GatewayError
 from gateway_async.errors import (
     ConfigError,
-    ConnectionFailed,
     InvalidAnswer,
     InvalidRequest,
     NotFound,
     RouteNotFound,
 )
 from gateway_sync import MlflowGatewayClient
-from tests.contract.conftest import CONFIG, Connect
+from tests.contract.conftest import Connect
 from tests.contract.fake import FakeGateway, refused
-from tests.contract.ways import all_of, make, read_into
-from tests.support.server import Server
-from tests.support.upstream import CUT, HOLD, Reply, chat, delta, event, json_reply, stream, words
+from tests.contract.ways import all_of, make
+from tests.support.upstream import CUT, Reply, chat, json_reply, words
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 OK = json_reply({"status": "OK"})
@@ -261,247 +256,6 @@ async def test_an_address_that_can_not_be_called_is_a_configuration_error(connec
         await connect(uri, max_retries=0).health()
 
     assert failed.value.status in (400, 503)
-
-
-async def test_an_error_within_a_stream_is_raised(connect: Connect, fake: FakeGateway) -> None:
-    """After the chunks before it, with the status that it would have had."""
-    failure = {
-        "detail": "openai broke off",
-        "error_code": "BAD_GATEWAY",
-        "message": "openai broke off",
-        "status": 502,
-    }
-    fake.answer(stream(delta("Hel"), delta("lo"), event(failure)))
-    got: list[ChatChunk] = []
-
-    with pytest.raises(GatewayError, match="openai broke off") as failed:
-        await read_into(got, connect(fake.url).stream_chat("chat", HELLO))
-
-    assert [chunk.choices[0].delta.content for chunk in got] == ["Hel", "lo"]
-    assert failed.value.status == 502
-
-
-@pytest.mark.parametrize("end", [CUT, b'data: {"choi'])
-async def test_a_stream_that_breaks_off_is_an_error(connect: Connect, fake: FakeGateway, end: Any) -> None:
-    """Never a silent end."""
-    fake.answer(stream(delta("Hel"), end))
-    got: list[Any] = []
-
-    with pytest.raises(ConnectionFailed):
-        await read_into(got, connect(fake.url).stream("chat", HELLO))
-
-    assert len(got) == 1
-    assert fake.count == 1
-
-
-async def test_a_stream_that_falls_silent_times_out(connect: Connect, fake: FakeGateway) -> None:
-    """`timeout` is the longest wait for one chunk."""
-    fake.answer(stream(delta("Hel"), HOLD))
-    got: list[Any] = []
-
-    with pytest.raises(GatewayError, match=r"0\.3 seconds"):
-        await read_into(got, connect(fake.url, timeout=0.3).stream("chat", HELLO))
-
-    assert len(got) == 1
-
-
-async def test_a_stream_may_take_longer_than_the_timeout(connect: Connect, fake: FakeGateway) -> None:
-    """As long as chunks come."""
-    fake.answer(words(*["word"] * 8, pace=0.1))
-
-    assert len(await all_of(connect(fake.url, timeout=0.5).stream("chat", HELLO))) == 9
-
-
-async def test_a_stream_that_is_left_closes_its_connection(connect: Connect, fake: FakeGateway) -> None:
-    """So that the gateway can stop as well."""
-    fake.answer(stream(delta("Hel"), HOLD))
-
-    async with connect(fake.url).stream("chat", HELLO) as chunks:
-        async for _chunk in chunks:
-            break
-
-    assert fake.left(fake.request())
-
-
-async def test_a_stream_is_not_called_before_it_is_used(fake: FakeGateway) -> None:
-    """`await` makes the call, so that a refusal shows there; once closed it is at its end."""
-    fake.answer(words("Hello"))
-    async with AsyncGatewayClient(fake.url) as client:
-        unused = client.stream("chat", HELLO)
-        assert fake.count == 0
-
-        opened = await unused
-        assert fake.count == 1
-        await opened.aclose()
-        await opened.aclose()
-        assert [chunk async for chunk in opened] == []
-
-        fake.answer(refused(404))
-        with pytest.raises(NotFound):
-            await client.stream("chat", HELLO)
-
-
-async def test_done_ends_a_stream(connect: Connect, fake: FakeGateway) -> None:
-    """As OpenAI's servers end theirs; nothing is read beyond."""
-    fake.answer(words("Hello"))
-
-    assert len(await all_of(connect(fake.url).stream("chat", HELLO))) == 2
-
-
-class Recorded(httpx.AsyncBaseTransport):
-    """A transport of the caller's, which answers by itself."""
-
-    def __init__(self) -> None:
-        self.requests: list[httpx.Request] = []
-        self.closed = False
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Record the request."""
-        self.requests.append(request)
-        return httpx.Response(200, json={"status": "OK"})
-
-    async def aclose(self) -> None:
-        """Note it."""
-        self.closed = True
-
-
-async def test_an_own_httpx_client_is_used_and_not_closed() -> None:
-    """Its proxies, certificates and headers are the caller's business, and so is its end."""
-    transport = Recorded()
-    own = httpx.AsyncClient(transport=transport, headers={"x-mine": "1"})
-    async with AsyncGatewayClient("http://gateway.example", http_client=own, api_key="k") as client:
-        assert await client.health() == {"status": "OK"}
-
-    assert not own.is_closed
-    assert not transport.closed
-    (request,) = transport.requests
-    assert (request.headers["x-mine"], request.headers["authorization"]) == ("1", "Bearer k")
-    await own.aclose()
-
-
-async def test_a_client_works_again_after_it_was_closed(fake: FakeGateway) -> None:
-    """The pool opens again."""
-    fake.answer(OK)
-    client = AsyncGatewayClient(fake.url)
-    for _ in range(2):
-        assert await client.health()
-        await client.aclose()
-        await client.aclose()
-
-
-async def test_connections_are_kept_for_the_next_call(fake: FakeGateway) -> None:
-    """Calls one after the other need one connection."""
-    fake.answer(chat())
-    async with AsyncGatewayClient(fake.url) as client:
-        for _ in range(5):
-            await client.query("chat", HELLO)
-        assert len(fake._connections) == 1
-
-
-@pytest.mark.parametrize("make", [AsyncGatewayClient, MlflowGatewayClient])
-def test_a_client_can_be_pickled(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its address travels, also one that came from the environment of here."""
-    monkeypatch.setenv("MLFLOW_GATEWAY_URI", "http://here:1")
-    sent = pickle.dumps(make(timeout=7))
-    monkeypatch.setenv("MLFLOW_GATEWAY_URI", "http://there:2")
-
-    assert pickle.loads(sent).gateway_uri == "http://here:1"
-
-
-@pytest.mark.parametrize("make", [AsyncGatewayClient, MlflowGatewayClient])
-async def test_a_pickled_client_keeps_its_settings(make: Any, fake: FakeGateway) -> None:
-    """Key, timeout and retries."""
-    fake.answer(refused(503, retry_after="0"))
-    copy = pickle.loads(pickle.dumps(make(fake.url, api_key=CANARY, max_retries=1)))
-
-    with pytest.raises(GatewayError):
-        await copy.health() if make is AsyncGatewayClient else copy.health()
-
-    assert [request.headers["authorization"] for request in fake.received] == [f"Bearer {CANARY}"] * 2
-    await copy.aclose() if make is AsyncGatewayClient else copy.close()
-
-
-async def test_a_client_of_this_process_can_be_pickled() -> None:
-    """Its configuration travels, keys and all."""
-    config = {"endpoints": CONFIG["endpoints"][:1]}
-    client = pickle.loads(pickle.dumps(AsyncGatewayClient.local(config)))
-
-    assert (await client.query("chat", HELLO))["choices"]
-
-
-async def test_a_client_with_a_borrowed_pool_can_not_be_pickled() -> None:
-    """The message says why."""
-    async with httpx.AsyncClient() as own:
-        with pytest.raises(TypeError, match="http_client"):
-            pickle.dumps(AsyncGatewayClient("http://a", http_client=own))
-
-
-def test_a_client_shows_no_key() -> None:
-    """Not in its repr."""
-    client = AsyncGatewayClient("http://a", api_key=CANARY)
-
-    assert CANARY not in f"{client!r} {client}"
-
-
-def test_a_client_works_in_several_event_loops(server: Server) -> None:
-    """One after the other, as in a notebook or in tests; each loop has connections of its own."""
-    client = AsyncGatewayClient(server.url)
-
-    async def use() -> None:
-        assert (await client.query("chat", HELLO))["choices"]
-        assert await all_of(client.stream("chat", HELLO))
-        await client.aclose()
-
-    for _ in range(3):
-        asyncio.run(use())
-
-
-def test_a_client_that_was_not_closed_works_in_the_next_loop(server: Server) -> None:
-    """What is left of the loop before does no harm."""
-    client = AsyncGatewayClient(server.url)
-
-    for _ in range(3):
-        assert asyncio.run(client.query("chat", HELLO))["choices"]
-    asyncio.run(client.aclose())
-
-
-def test_a_client_in_two_loops_at_once(server: Server) -> None:
-    """Two threads, each with its loop, share one client."""
-    import threading
-
-    client = AsyncGatewayClient(server.url)
-    answers: list[Any] = []
-
-    def use() -> None:
-        async def ask() -> None:
-            for _ in range(5):
-                answers.append(await client.query("chat", HELLO))
-
-        asyncio.run(ask())
-
-    threads = [threading.Thread(target=use) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-
-    assert len(answers) == 10
-    asyncio.run(client.aclose())
-
-
-def test_the_set_address_is_taken_when_the_client_is_made(fake: FakeGateway) -> None:
-    """A later change is for later clients."""
-    set_gateway_uri(fake.url)
-    client = AsyncGatewayClient()
-    set_gateway_uri("http://other")
-    fake.answer(OK)
-
-    assert asyncio.run(_health(client)) == {"status": "OK"}
-
-
-async def _health(client: AsyncGatewayClient) -> Any:
-    async with client:
-        return await client.health()
 
 
 def test_bodies_are_json_in_utf_8(fake: FakeGateway) -> None:

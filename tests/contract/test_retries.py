@@ -1,5 +1,6 @@
 """What is tried again, and what must not be: a request that may have been accepted is not made twice."""
 
+import socket
 import time
 from typing import Any
 
@@ -7,7 +8,14 @@ import pytest
 from tenacity import RetryCallState
 
 from gateway_async import GatewayError, retries
-from gateway_async.errors import ConnectionFailed, InvalidAnswer, RateLimited, RequestTimeout, error_code
+from gateway_async.errors import (
+    ClientError,
+    ConnectionFailed,
+    InvalidAnswer,
+    RateLimited,
+    RequestTimeout,
+    error_code,
+)
 from tests.contract.conftest import Connect
 from tests.contract.fake import FakeGateway, closed_port, refused
 from tests.contract.ways import make
@@ -68,12 +76,12 @@ async def test_retries_can_be_switched_off(connect: Connect, fake: FakeGateway) 
 
 async def test_retry_after_is_waited_for(connect: Connect, fake: FakeGateway) -> None:
     """Not less than the server asks."""
-    fake.answer(refused(429, retry_after="1"), chat())
+    fake.answer(refused(429, retry_after="0.4"), chat())
     began = time.monotonic()
 
     await connect(fake.url).query("chat", HELLO)
 
-    assert 1.0 <= time.monotonic() - began < 4.0
+    assert 0.4 <= time.monotonic() - began < 4.0
 
 
 async def test_without_retry_after_there_is_a_short_wait(
@@ -200,8 +208,11 @@ async def test_a_post_whose_answer_was_cut_off_is_not_made_again(connect: Connec
     assert fake.count == 1
 
 
-async def test_a_get_that_was_cut_off_is_made_again(connect: Connect, fake: FakeGateway) -> None:
+async def test_a_get_that_was_cut_off_is_made_again(
+    connect: Connect, fake: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Asking twice does no harm."""
+    monkeypatch.setattr(retries, "_backoff", lambda state: 0.0)
     fake.answer(Reply(before=CUT), OK)
 
     assert await connect(fake.url).health() == {"status": "OK"}
@@ -218,6 +229,23 @@ async def test_a_post_whose_answer_is_no_gateway_s_is_not_made_again(
         await connect(fake.url).query("chat", HELLO)
 
     assert fake.count == 1
+
+
+async def test_a_host_that_does_not_answer_is_told_with_the_seconds(connect: Connect) -> None:
+    """A full queue of connections is as silent as a firewall."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(8)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+
+        with pytest.raises(ClientError, match=r"0\.3 seconds"):
+            await connect(f"http://127.0.0.1:{port}", timeout=0.3).query("chat", HELLO)
+        for each in waiting:
+            each.close()
 
 
 @pytest.mark.parametrize("call", ["health", "query", "stream"])

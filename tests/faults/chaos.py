@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 LEFT_WITHIN = 0.1
 """Seconds within which an upstream must see that its caller has left."""
@@ -44,6 +45,7 @@ class Peer:
         self.reader, self.writer = reader, writer
         self.asked: list[Asked] = []
         self.sent = 0
+        self._leaving: asyncio.Task[None] | None = None
 
     async def request(self) -> Asked:
         """The next request, whole.
@@ -89,15 +91,27 @@ class Peer:
         self.writer.transport.abort()
 
     async def gone(self, within: float = 5.0) -> float:
-        """Wait until the client has left; the seconds that it took."""
+        """Wait until the client has left; the seconds that it took. The script and the test may both wait."""
         began = time.monotonic()
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._drain())
         async with asyncio.timeout(within):
-            try:
-                while await self.reader.read(2**16):
-                    pass
-            except ConnectionError:
-                pass
+            await asyncio.shield(self._leaving)
         return time.monotonic() - began
+
+    @property
+    def left(self) -> bool:
+        """Whether the client has left; known only once what it sent was read."""
+        return self.reader.at_eof() or self.reader.exception() is not None
+
+    async def _drain(self) -> None:
+        try:
+            while await self.reader.read(2**16):
+                pass
+        except ConnectionError:
+            pass
+        except RuntimeError:  # the script reads: it will see the end
+            await until(lambda: self.left, within=60)
 
 
 Script = Callable[[Peer], Awaitable[None]]
@@ -159,6 +173,8 @@ async def chaos(
         server.close()
         for peer in upstream.peers:
             peer.writer.transport.abort()
+            if peer._leaving is not None:
+                tasks.append(peer._leaving)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -236,3 +252,10 @@ def full_backlog() -> Iterator[int]:
         finally:
             for client in waiting:
                 client.close()
+
+
+async def until(holds: Callable[[], Any], *, within: float = 3.0) -> None:
+    """Wait for something to become true."""
+    async with asyncio.timeout(within):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)

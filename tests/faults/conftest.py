@@ -16,10 +16,10 @@ from tests.faults.chaos import Chaos, Script, chaos
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
-    """asyncio's own loop, and uvloop, which the server runs on, where it is installed."""
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """asyncio's own loop, and for the client and the engine also uvloop, which the server runs on."""
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
-    if importlib.util.find_spec("uvloop"):
+    if importlib.util.find_spec("uvloop") and item.path.name != "test_upstream.py":
         import uvloop
 
         factories["uvloop"] = uvloop.new_event_loop

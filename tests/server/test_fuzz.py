@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.configs import Json
+from tests.support.upstream import MockUpstream
 
 scalars = (
     st.none()
@@ -146,7 +147,7 @@ fuzz = settings(
 
 
 @pytest.mark.parametrize("route", BODIES)
-def test_any_body_is_answered_or_refused(http: httpx.Client, route: str) -> None:
+def test_any_body_is_answered_or_refused(http: httpx.Client, upstream: MockUpstream, route: str) -> None:
     """In both dialects; the same in both, but for how errors look."""
 
     @fuzz

@@ -83,6 +83,10 @@ class Server:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [pid for pid in map(int, children) if b"spawn_main" in _command_of(pid)]
 
+    def watching(self) -> list[int]:
+        """The processes that watch the configuration file."""
+        return [pid for pid in (self.process.pid, *self.workers()) if _watches_files(pid)]
+
     def wait_for_log(self, text: str, *, times: int = 1, timeout: float = 15.0) -> None:
         """Wait until it has logged a text so many times."""
         wait_until(
@@ -103,6 +107,15 @@ def _command_of(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def _watches_files(pid: int) -> bool:
+    try:
+        return any(
+            os.readlink(opened) == "anon_inode:inotify" for opened in Path(f"/proc/{pid}/fd").iterdir()
+        )
+    except OSError:
+        return False
 
 
 def wait_until(holds: Callable[[], bool], timeout: float, otherwise: Callable[[], str] | str) -> None:

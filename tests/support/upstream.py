@@ -1,8 +1,8 @@
 """A mock upstream that speaks as OpenAI does: a test says what it answers, and asks what it received.
 
 It runs on a thread and a loop of its own, so that blocking tests and tests that run in a loop use it alike. An answer
-is a script: bytes are sent as they stand, a number is a pause in seconds, `HOLD` waits until the caller leaves, `CUT`
-breaks the connection off.
+is a script: bytes are sent as they stand, a number is a pause in seconds, `GATE` waits until the test opens it, `HOLD`
+until the caller leaves, `CUT` breaks the connection off.
 """
 
 import asyncio
@@ -19,11 +19,12 @@ from typing import Any
 class Step(Enum):
     """What an answer's script does beside sending and pausing."""
 
+    GATE = "wait until the test says so"
     HOLD = "wait until the caller leaves"
     CUT = "break the connection off"
 
 
-HOLD, CUT = Step.HOLD, Step.CUT
+GATE, HOLD, CUT = Step.GATE, Step.HOLD, Step.CUT
 
 Script = Sequence[bytes | float | Step]
 
@@ -37,7 +38,7 @@ class Reply:
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     before: float | Step = 0.0
-    """A pause in seconds before the status line, or HOLD or CUT in its place."""
+    """A pause in seconds before the status line, or a step: GATE, or HOLD or CUT in its place."""
 
     script: Script | None = None
 
@@ -69,7 +70,7 @@ def json_reply(value: Any, status: int = 200, *, before: float | Step = 0.0, **h
 def error(status: int, message: str = "no", **headers: str) -> Reply:
     """An error as OpenAI words it; `retry_after="7"` becomes the header `retry-after`."""
     body = {"error": {"message": message, "type": "some_error", "param": None, "code": "some_code"}}
-    return json_reply(body, status, **headers)
+    return json_reply(body, status, before=0.0, **headers)
 
 
 def chat(text: str = "Hello there", *, before: float | Step = 0.0, **extra: Any) -> Reply:
@@ -128,12 +129,22 @@ class MockUpstream:
 
     def reply(self, reply: Reply) -> None:
         """Answer with this from now on, and forget the requests so far."""
+        self._loop.call_soon_threadsafe(self._gate.clear)
         self.answer_with(reply)
         self.received.clear()
 
     def answer_with(self, reply: Reply) -> None:
         """Answer with this from now on; the requests so far stay."""
         self._reply = reply
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open now, idle ones too."""
+        return len(self._connections)
+
+    def open_gate(self) -> None:
+        """Let the answers that wait at a GATE go on, and those to come."""
+        self._loop.call_soon_threadsafe(self._gate.set)
 
     def request(self, index: int = 0, *, timeout: float = 10.0) -> Received:
         """A request since the last `reply`, waited for."""
@@ -162,7 +173,7 @@ class MockUpstream:
         self._loop.close()
 
     async def _serve(self) -> None:
-        self._stop = asyncio.Event()
+        self._stop, self._gate = asyncio.Event(), asyncio.Event()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**26)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
@@ -183,7 +194,7 @@ class MockUpstream:
             while request := await _read(reader):
                 reply = self._reply
                 self._note(lambda request=request: self.received.append(request))
-                answer = asyncio.ensure_future(_answer(reply, writer))
+                answer = asyncio.ensure_future(_answer(reply, writer, self._gate))
                 gone = asyncio.ensure_future(_end(reader))
                 done, _ = await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
                 if answer not in done or isinstance(answer.exception(), ConnectionError):
@@ -227,11 +238,10 @@ async def _end(reader: asyncio.StreamReader) -> None:
         pass
 
 
-async def _answer(reply: Reply, writer: asyncio.StreamWriter) -> bool:
+async def _answer(reply: Reply, writer: asyncio.StreamWriter, gate: asyncio.Event) -> bool:
     """Send an answer; whether the connection may go on."""
-    if isinstance(reply.before, Step):
-        return await _step(reply.before, writer)
-    await asyncio.sleep(reply.before)
+    if not await _go_on(reply.before, writer, gate):
+        return False
     head = [f"HTTP/1.1 {reply.status} Some Reason", f"content-type: {reply.content_type}"]
     head += [f"{name}: {value}" for name, value in reply.headers.items()]
     if reply.script is None:
@@ -241,10 +251,9 @@ async def _answer(reply: Reply, writer: asyncio.StreamWriter) -> bool:
         return int(reply.headers.get("content-length", len(reply.body))) == len(reply.body)
     writer.write("\r\n".join([*head, "transfer-encoding: chunked", "", ""]).encode("latin-1"))
     for step in reply.script:
-        if isinstance(step, Step):
-            return await _step(step, writer)
-        if isinstance(step, float):
-            await asyncio.sleep(step)
+        if not isinstance(step, bytes):
+            if not await _go_on(step, writer, gate):
+                return False
         elif step:
             writer.write(b"%x\r\n%b\r\n" % (len(step), step))
             await writer.drain()
@@ -253,12 +262,18 @@ async def _answer(reply: Reply, writer: asyncio.StreamWriter) -> bool:
     return True
 
 
-async def _step(step: Step, writer: asyncio.StreamWriter) -> bool:
+async def _go_on(step: float | Step, writer: asyncio.StreamWriter, gate: asyncio.Event) -> bool:
+    """Do a step that sends nothing; whether more comes after it."""
     if step is CUT:
         await writer.drain()
         return False
-    await asyncio.Event().wait()
-    return False
+    if step is GATE:
+        await gate.wait()
+    elif isinstance(step, Step):
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(step)
+    return True
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from queue import SimpleQueue
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from gateway_async.errors import RateLimited
 from gateway_sync import MlflowGatewayClient, SyncStream, _bridge, _loop, streaming
 from gateway_sync._bridge import Bridged, run
 from gateway_sync.streaming import MOST
+from tests.support.upstream import MockUpstream
 from tests.sync.gateway import gateway
 from tests.sync.scripts import LOOPS, script
 
@@ -63,6 +65,19 @@ class Chunks:
 def stream(source: Any, holder: object = None) -> SyncStream[dict[str, Any]]:
     """The blocking stream of a source."""
     return SyncStream(holder, lambda: AsyncStream(source.open, lambda chunk: chunk))
+
+
+class Connections:
+    """The async side of a client, seen from its connections."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    async def query(self) -> str:
+        return "answer"
+
+    async def aclose(self) -> None:
+        self.closed.set()
 
 
 async def forever() -> None:
@@ -186,15 +201,17 @@ def test_a_call_from_the_loop_thread_is_refused() -> None:
 
 def test_closing_in_the_loop_thread_does_not_wait() -> None:
     """A `__del__` that closes may run in any thread, also in that one."""
-    source = Chunks(0, then=forever)
-    opened = stream(source)
+    source, held = Chunks(0, then=forever), Connections()
+    opened, client = stream(source), Bridged(held)
 
     async def close() -> None:
         opened.close()
+        client._close()
 
     run(close)
 
     assert source.closed.wait(SOON)
+    assert held.closed.wait(SOON)
 
 
 # A BaseException
@@ -428,6 +445,56 @@ def test_no_chunk_is_lost_between_a_fast_stream_and_a_fast_reader() -> None:
         sys.setswitchinterval(interval)
 
 
+def test_a_reader_that_is_faster_than_expected_does_not_stop_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If all is taken just before the owner says that it waits, nobody will tell it to go on: it must look again."""
+    taken: list[Any] = []
+
+    class Raced(SimpleQueue[Any]):
+        def qsize(self) -> int:
+            size = super().qsize()
+            if size >= MOST and not taken:
+                taken.extend(self.get_nowait() for _ in range(size))
+            return size
+
+    monkeypatch.setattr(streaming, "SimpleQueue", Raced)
+    relay = streaming._Relay[dict[str, Any]](_loop.process().thread())
+    source = Chunks(MOST * 3 // 2)
+
+    async def own() -> None:
+        relay.start(lambda: AsyncStream(source.open, lambda chunk: chunk), (), {})
+
+    run(own)
+    relay.wait(SOON)
+
+    assert source.closed.is_set()
+    assert len(taken) == MOST
+
+
+def test_every_reader_sees_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a second one, who waits where one should."""
+    ready = threading.Barrier(5)
+    get = streaming._Relay.get
+
+    def get_together(relay: Any) -> Any:
+        ready.wait(SOON)
+        return get(relay)
+
+    async def end() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, ready.wait, SOON)
+
+    opened = stream(Chunks(0, then=end))
+    monkeypatch.setattr(streaming._Relay, "get", get_together)
+    readers = [threading.Thread(target=list, args=(opened,)) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(SOON)
+
+    assert not any(reader.is_alive() for reader in readers)
+
+
 def test_leaving_a_stream_closes_it() -> None:
     """At the end of the `with`, before the next statement."""
     source = Chunks(2, then=forever)
@@ -513,19 +580,6 @@ def test_closing_twice_does_not_cut_the_clean_up_short() -> None:
 
 
 # Pickling, and the life of a client
-
-
-class Connections:
-    """The async side of a client, seen from its connections."""
-
-    def __init__(self) -> None:
-        self.closed = threading.Event()
-
-    async def query(self) -> str:
-        return "answer"
-
-    async def aclose(self) -> None:
-        self.closed.set()
 
 
 def test_a_client_that_nobody_holds_closes_its_connections() -> None:
@@ -648,6 +702,37 @@ print("done")
 
 
 @needs_fork
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_fork_has_its_own_engine(loop: str) -> None:
+    """A gateway within the process opens its own connections to the providers."""
+    upstream = MockUpstream()
+    try:
+        printed = script(
+            """
+model = {"provider": "openai", "name": "m", "config": {"openai_api_key": "k", "openai_api_base": sys.argv[1]}}
+config = {"endpoints": [{"name": "chat", "endpoint_type": "llm/v1/chat", "model": model}]}
+hello = {"messages": [{"role": "user", "content": "Hello"}]}
+client = MlflowGatewayClient.local(config)
+
+def ask():
+    print(client.query("chat", hello)["choices"][0]["message"]["content"], flush=True)
+
+ask()
+if not (child := os.fork()):
+    ask()
+    sys.exit()
+assert os.waitpid(child, 0)[1] == 0
+ask()
+""",
+            upstream.url,
+            loop=loop,
+        )
+    finally:
+        upstream.close()
+    assert printed.splitlines() == ["Hello there"] * 3
+
+
+@needs_fork
 def test_a_fork_can_not_use_the_parents_httpx_client() -> None:
     """Its connections are the parent's; the error says what to do."""
     with gateway() as server:
@@ -719,6 +804,25 @@ def test_the_interpreter_ends_in_silence_with(what: str, loop: str) -> None:
     with gateway() as server:
         printed = script(f"url = sys.argv[1]\n{ENDINGS[what]}\nprint('end')", server.url, loop=loop)
     assert printed == "end\n"
+
+
+def test_clients_are_closed_when_the_interpreter_ends() -> None:
+    """What they have to write or to send goes out."""
+    printed = script(
+        """
+from gateway_sync._bridge import Bridged
+
+class Connections:
+    async def query(self):
+        return "answer"
+    async def aclose(self):
+        print("closed", flush=True)
+
+client = Bridged(Connections())
+print(run(client._async.query))
+"""
+    )
+    assert printed.split() == ["answer", "closed"]
 
 
 def test_a_call_after_the_end_says_so() -> None:

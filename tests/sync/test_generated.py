@@ -78,9 +78,13 @@ def test_the_check_finds_what_has_no_source(checkout: Path, capsys: pytest.Captu
     )
     (checkout / "gateway_sync" / "written.py").write_text('"""Written by a person."""\n', encoding="utf-8")
 
+    (checkout / FLUENT.source).unlink()
+
     assert main(["--check"], checkout) == 1
 
-    assert "gateway_sync/old.py" in (said := capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert "gateway_sync/old.py is generated from nothing any more" in said
+    assert f"from {FLUENT.source}, which is not there" in said
     assert "written.py" not in said
 
 

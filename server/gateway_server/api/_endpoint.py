@@ -9,7 +9,7 @@ from gateway_async.errors import GatewayError
 from gateway_async.gateway import Gateway
 from gateway_server.dialects import Dialect
 from gateway_server.disconnect import LeaveWatches
-from gateway_server.responses import CUT_SHORT, raw, send_error, send_json, send_stream
+from gateway_server.responses import CUT_SHORT, LEFT, raw, send_error, send_json, send_stream
 
 
 class ModelEndpoint:
@@ -24,20 +24,20 @@ class ModelEndpoint:
         try:
             body = await read_body(receive)
             if body is None:
+                await send_error(send, LEFT, self.dialect)
                 return
             whole: Answer | None = None
             with self.watches.watch(receive) as caller:
                 try:
                     answer = await self.answer(scope, body)
                 except asyncio.CancelledError:
-                    if not caller.left:
-                        await send_error(send, CUT_SHORT, self.dialect)
+                    await send_error(send, LEFT if caller.left else CUT_SHORT, self.dialect)
                     raise
                 if not isinstance(answer, Answer):
                     await send_stream(send, answer, self.dialect)
                     return
                 whole = answer
-            if whole is not None:  # None: the caller left, and there is nobody to send it to
+            if whole is not None:  # None: the caller left
                 await send_json(send, whole.body, headers=raw(whole.headers))
         except GatewayError as error:
             await send_error(send, error, self.dialect)
