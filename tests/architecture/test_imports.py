@@ -51,9 +51,9 @@ LATER: Mapping[str, str] = {
 
 ONLY_IN: Mapping[str, set[str]] = {
     "aiohttp": {"gateway_async.upstream_proxy"},
-    "aiohappyeyeballs": {"gateway_async.http1"},
+    "aiohappyeyeballs": {"gateway_async.http1.pool"},
     "databricks": {"gateway_async.databricks"},
-    "httptools": {"gateway_async.http1"},
+    "httptools": {"gateway_async.http1.connection"},
     "httpx": {"gateway_async.transport"},
     "limits": {"gateway_async.config"},
     "rich": {"gateway_server.cli"},

@@ -65,6 +65,8 @@ class Peer:
 
     async def send(self, data: bytes) -> None:
         """Send these bytes; waits while the client takes none."""
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError  # uvloop would raise a RuntimeError
         self.writer.write(data)
         self.sent += len(data)
         await self.writer.drain()

@@ -17,12 +17,14 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """asyncio's own loop, and for the client and the engine also uvloop, which the server runs on."""
+    """Both loops for the client; the engine on uvloop, as in the server, where that is installed; else asyncio's own."""
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
-    if importlib.util.find_spec("uvloop") and item.path.name != "test_upstream.py":
+    if importlib.util.find_spec("uvloop") and item.path.stem in ("test_http1", "test_engine"):
         import uvloop
 
         factories["uvloop"] = uvloop.new_event_loop
+        if item.path.stem == "test_engine":
+            del factories["asyncio"]
     return factories
 
 

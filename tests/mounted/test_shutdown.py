@@ -11,8 +11,9 @@ from tests.support.server import wait_until
 from tests.support.upstream import mock_upstream
 
 
-@pytest.mark.parametrize("wiring", ["wired", "closed"])
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    ("framework", "wiring"), [*((f, "wired") for f in FRAMEWORKS), ("starlette", "closed")]
+)
 def test_a_host_s_lifespan_closes_connections_and_ends_tasks(
     tmp_path: Path, framework: str, wiring: str
 ) -> None:

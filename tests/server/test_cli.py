@@ -4,13 +4,14 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
 
+from gateway_server.cli import app
 from tests.support.configs import KEY, offline, upstream_route
 from tests.support.server import Server, command, end, environment, run_command, running, write_config
 from tests.support.upstream import HOLD, MockUpstream, delta, stream
@@ -44,6 +45,14 @@ def started(folder: Path, *options: str, **env: str) -> Iterator[tuple[str, str]
         yield found[0], said
     finally:
         end(process)
+
+
+def run_here(*arguments: str) -> Result:
+    """Run the command line within this process, which is sooner done; what is no orderly exit is raised."""
+    result = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 # --- start ------------------------------------------------------------------------------------------------------
@@ -175,9 +184,9 @@ def test_start_with_a_wrong_configuration_says_what_and_where(tmp_path: Path) ->
 )
 def test_start_with_a_wrong_option_says_which(options: tuple[str, ...]) -> None:
     """Exit 2."""
-    done = run_command("start", *options)
+    done = run_here("start", *options)
 
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert options[0] in done.stderr
 
 
@@ -213,10 +222,10 @@ def test_check_tells_a_script_the_same(tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(WRONG)
 
-    done = run_command("check", str(path), "--json")
+    done = run_here("check", str(path), "--json")
     told = json.loads(done.stdout)
 
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert told["ok"] is False
     assert {(found["line"], found["endpoint"], found["key"]) for found in told["problems"]} >= {
         (15, "wurst", "endpoint_type"),
@@ -232,10 +241,10 @@ def test_check_warns_of_keys_that_mean_nothing(tmp_path: Path) -> None:
         tmp_path / "gateway.yaml", {"endpoints": [{**offline("a", "chat"), "limitt": 5}], "sever": {}}
     )
 
-    done = run_command("check", str(path), "--json")
+    done = run_here("check", str(path), "--json")
     told = json.loads(done.stdout)
 
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert {found["key"] for found in told["warnings"]} == {"limitt", "sever"}
 
 
@@ -255,35 +264,31 @@ ABSURD = {
 }
 
 
-def test_check_refuses_an_absurd_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ABSURD.values(), ids=ABSURD)
+def test_check_refuses_an_absurd_file(tmp_path: Path, content: bytes) -> None:
     """Exit 2 and a sentence that names the file, never a traceback."""
-    for name, content in ABSURD.items():
-        (tmp_path / f"{name}.yaml").write_bytes(content)
+    path = tmp_path / "gateway.yaml"
+    path.write_bytes(content)
 
-    with ThreadPoolExecutor(4) as at_once:
-        checks = at_once.map(lambda name: run_command("check", str(tmp_path / f"{name}.yaml")), ABSURD)
+    done = run_here("check", str(path))
 
-    for name, done in zip(ABSURD, checks, strict=True):
-        assert done.returncode == 2, name
-        assert f"{name}.yaml" in done.stderr
-        assert "Traceback" not in done.stderr, name
-        assert "run" not in done.stdout
+    assert done.exit_code == 2
+    assert "gateway.yaml" in done.stderr
 
 
 def test_check_of_no_file_says_so(tmp_path: Path) -> None:
     """Nor of a folder."""
     for path in (tmp_path / "nothing.yaml", tmp_path):
-        done = run_command("check", str(path))
-        assert done.returncode == 2
+        done = run_here("check", str(path))
+        assert done.exit_code == 2
         assert str(path) in done.stderr
-        assert "Traceback" not in done.stderr
 
 
 def test_check_does_not_need_the_upstream(tmp_path: Path) -> None:
     """It reads; it calls nobody."""
     path = write_config(tmp_path / "gateway.yaml", {"endpoints": [upstream_route("a", "chat", UNREACHABLE)]})
 
-    assert run_command("check", str(path)).returncode == 0
+    assert run_here("check", str(path)).exit_code == 0
 
 
 # --- routes and query -------------------------------------------------------------------------------------------
@@ -300,9 +305,9 @@ def test_routes_lists_what_runs(server: Server) -> None:
 
 def test_query_prints_the_answer_of_each_type_of_route(server: Server) -> None:
     """A chat and a completion as text, an embedding in short."""
-    chat = run_command("query", "chat", "Hello there", "--uri", server.url)
-    completion = run_command("query", "completions", "Once upon", "--uri", server.url)
-    embedding = run_command("query", "embeddings", "Hello", "--uri", server.url)
+    chat = run_here("query", "chat", "Hello there", "--uri", server.url)
+    completion = run_here("query", "completions", "Once upon", "--uri", server.url)
+    embedding = run_here("query", "embeddings", "Hello", "--uri", server.url)
 
     assert chat.stdout == "You said: Hello there\n"
     assert "from “Once upon”" in completion.stdout
@@ -318,7 +323,7 @@ def test_query_reads_standard_input(server: Server) -> None:
 
 def test_query_gives_a_script_the_whole_answer(server: Server) -> None:
     """`--json`."""
-    done = run_command("query", "chat", "Hello", "--json", "--uri", server.url)
+    done = run_here("query", "chat", "Hello", "--json", "--uri", server.url)
 
     assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "You said: Hello"
 
@@ -345,34 +350,32 @@ def test_query_shows_words_as_they_come(server: Server, upstream: MockUpstream) 
 )
 def test_without_a_gateway_the_error_says_so(arguments: tuple[str, ...]) -> None:
     """Its address, exit 1, no traceback."""
-    done = run_command(*arguments, "--uri", UNREACHABLE)
+    done = run_here(*arguments, "--uri", UNREACHABLE)
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "127.0.0.1:9" in done.stderr
-    assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize("uri", ["nonsense", "ftp://elsewhere", "http://[::", "http://"])
 def test_an_address_that_is_none_is_said_so(uri: str) -> None:
     """Exit 1, no traceback."""
-    done = run_command("routes", "--uri", uri)
+    done = run_here("routes", "--uri", uri)
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "address" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_route_is_said_so(server: Server) -> None:
     """With its name."""
-    done = run_command("query", "nobody", "Hello", "--uri", server.url)
+    done = run_here("query", "nobody", "Hello", "--uri", server.url)
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "'nobody'" in done.stderr
 
 
 def test_without_a_command_the_commands_are_shown() -> None:
     """A person who tries it sees what there is."""
-    done = run_command()
+    done = run_here()
 
-    assert all(word in done.stdout + done.stderr for word in ("start", "check", "routes", "query"))
+    assert all(word in done.output for word in ("start", "check", "routes", "query"))

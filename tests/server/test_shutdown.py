@@ -79,8 +79,10 @@ def by_group(server: Server) -> None:
     os.killpg(server.process.pid, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("end", [by_service_manager, by_terminal, by_group])
+@pytest.mark.parametrize(
+    ("workers", "end"),
+    [(1, by_service_manager), (1, by_terminal), (2, by_service_manager), (2, by_terminal), (2, by_group)],
+)
 def test_what_is_under_way_finishes_and_nothing_new_begins(
     tmp_path: Path, upstream: MockUpstream, workers: int, end: Callable[[Server], None]
 ) -> None:
