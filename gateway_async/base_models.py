@@ -4,6 +4,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+__all__ = ["ConfigModel", "LimitModel", "RequestModel", "ResponseModel", "SetLimitsModel", "Several"]
+
 T = TypeVar("T")
 
 Several = Annotated[list[T], Field(fail_fast=True)]

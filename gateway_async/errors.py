@@ -31,6 +31,36 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = [
+    "ERROR_CODES",
+    "BadRequest",
+    "ClientError",
+    "ConfigError",
+    "ConnectionFailed",
+    "Detail",
+    "GatewayError",
+    "InvalidAnswer",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "MlflowException",
+    "NotFound",
+    "NotSupported",
+    "PermissionDenied",
+    "RateLimited",
+    "RequestTimeout",
+    "RequestTooLarge",
+    "RouteNotFound",
+    "Unauthenticated",
+    "Unavailable",
+    "UpstreamError",
+    "UpstreamInvalid",
+    "UpstreamRefused",
+    "UpstreamTimeout",
+    "UpstreamUnavailable",
+    "error_code",
+    "from_response",
+]
+
 Detail = str | list[dict[str, Any]]
 """A sentence, or for a body that fails validation a list of `{loc, msg, type}`."""
 

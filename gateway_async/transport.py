@@ -108,6 +108,10 @@ class Http:
         max_retries: int = 3,
         client: httpx.AsyncClient | None = None,
     ) -> None:
+        if isinstance(client, httpx.Client):
+            raise TypeError(
+                "http_client is an httpx.AsyncClient, also for the blocking client; this is an httpx.Client"
+            )
         self._uri = uri.rstrip("/")
         self._databricks = is_databricks(uri)
         key = (api_key or os.environ.get("GATEWAY_API_KEY") or "").strip()

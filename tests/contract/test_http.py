@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 
-from gateway_async import ChatRequest, GatewayError
+from gateway_async import AsyncGatewayClient, ChatRequest, GatewayError
 from gateway_async.errors import (
     ConfigError,
     InvalidAnswer,
@@ -267,3 +268,9 @@ def test_bodies_are_json_in_utf_8(fake: FakeGateway) -> None:
     request = fake.received[0]
     assert request.headers["content-type"] == "application/json"
     assert json.loads(request.body.decode("utf-8"))["messages"][0]["content"] == "Grüße, 世界 🎉"
+
+
+def test_a_blocking_http_client_is_refused() -> None:
+    """It would block the loop, and fail at the first await; the message says which one is wanted."""
+    with httpx.Client() as blocking, pytest.raises(TypeError, match=r"httpx\.AsyncClient"):
+        AsyncGatewayClient("http://localhost:5000", http_client=blocking)  # type: ignore[arg-type] # the mistake

@@ -118,11 +118,13 @@ def hosted(folder: Path, framework: str, wiring: str, upstream: MockUpstream) ->
 def host(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_upstream: MockUpstream
 ) -> Iterator[Host]:
-    """Each framework, with the gateway's lifespan wired and without."""
+    """Each framework, with the gateway's lifespan wired and without. It ends soon, and without a traceback."""
     framework, wiring = request.param
     with hosted(tmp_path_factory.mktemp(framework), framework, wiring, shared_upstream) as host:
         yield host
-        assert "Traceback" not in host.errors.read_text(), host.errors.read_text()
+        host.stop()
+        said = host.finish()
+        assert "Traceback" not in said, said
 
 
 @pytest.fixture

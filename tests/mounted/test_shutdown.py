@@ -29,16 +29,3 @@ def test_a_host_s_lifespan_closes_connections_and_ends_tasks(
         assert host.process.poll() is None
         assert not [name for name in left if "watch" in name]
         assert host.finish() == ""
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_host_that_wires_nothing_ends_all_the_same(tmp_path: Path, framework: str) -> None:
-    """Soon, and without a traceback."""
-    with mock_upstream() as upstream, hosted(tmp_path, framework, "unwired", upstream) as host:
-        with host.client() as http:
-            assert http.post(f"{PREFIX}/gateway/up-chat/invocations", json=HELLO).is_success
-
-        host.stop()
-
-        assert "Traceback" not in host.finish()
-        assert upstream.open_connections == 0
