@@ -174,7 +174,7 @@ def _paths() -> Json:
             "post": _operation(
                 f"openai_{kind.lower()}",
                 "OpenAI's API",
-                f"{kind}, with the route's name as `model`",
+                f"{kind}, the route named as the model",
                 answers,
                 body=(_schema(f"{kind}Request"), named),
                 error="OpenAIError",
@@ -185,9 +185,9 @@ def _paths() -> Json:
     paths["/v1/models/{name}"] = {
         "get": _operation("model", "OpenAI's API", "A route, as a model", listing, name=True)
     }
-    for base, word, schema in (
-        ("/api/2.0/gateway/routes/", "route", "Route"),
-        ("/api/2.0/endpoints/", "endpoint", "Endpoint"),
+    for base, a, word, schema in (
+        ("/api/2.0/gateway/routes/", "a", "route", "Route"),
+        ("/api/2.0/endpoints/", "an", "endpoint", "Endpoint"),
     ):
         answer = {"application/json": _schema(schema)}
         token = {"name": "page_token", "in": "query", "required": False, "schema": {"type": "string"}}
@@ -195,20 +195,25 @@ def _paths() -> Json:
         body = (_schema(schema), {word: _ROUTE})
         paths[base] = {
             "get": _operation(f"list_{word}s", "Routes", f"A page of {word}s", several, parameters=[token]),
-            "post": _operation(f"create_{word}", "Routes", f"Create a {word}", answer, body=body),
+            "post": _operation(f"create_{word}", "Routes", f"Create {a} {word}", answer, body=body),
         }
         paths[base + "{name}"] = {
             "get": _operation(f"get_{word}", "Routes", f"One {word}", answer, name=True),
-            "delete": _operation(f"delete_{word}", "Routes", f"Delete a {word}", listing, name=True),
+            "delete": _operation(f"delete_{word}", "Routes", f"Delete {a} {word}", listing, name=True),
         }
-    for base, word in (("/api/2.0/gateway/limits/", "route"), ("/api/2.0/endpoints/limits/", "endpoint")):
+    for base, a, word in (
+        ("/api/2.0/gateway/limits/", "a", "route"),
+        ("/api/2.0/endpoints/limits/", "an", "endpoint"),
+    ):
         answer = {"application/json": _schema("LimitsConfig")}
         body = (_schema("SetLimitsModel"), {"limits": _LIMITS})
         paths[base] = {
-            "post": _operation(f"set_{word}_limits", "Limits", f"Set a {word}'s limits", answer, body=body)
+            "post": _operation(f"set_{word}_limits", "Limits", f"Set {a} {word}'s limits", answer, body=body)
         }
         paths[base + "{name}"] = {
-            "get": _operation(f"get_{word}_limits", "Limits", f"A {word}'s limits", answer, name=True)
+            "get": _operation(
+                f"get_{word}_limits", "Limits", f"{a.capitalize()} {word}'s limits", answer, name=True
+            )
         }
     paths["/health"] = {"get": _operation("health", "Server", "Whether the server is up", listing)}
     return paths
