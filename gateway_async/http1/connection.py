@@ -170,7 +170,6 @@ class Response(asyncio.Protocol):
 
     # What `Pool` and the readers call.
 
-    @property
     def usable(self) -> bool:
         """Whether a request may be written on it: the connection stands."""
         return self._problem is None and not self._transport.is_closing()
@@ -223,7 +222,7 @@ class Response(asyncio.Protocol):
         Of an answer that is all but at its end (the last bytes of a stream say only that it is over) the rest is
         waited for, without anybody waiting.
         """
-        if not self.usable or self._waiter is not None:
+        if not self.usable() or self._waiter is not None:
             self.abort()
         elif not self._complete and self._begun:
             self._lingering, self.deadline = True, self._pool.loop.time() + LINGER_SECONDS

@@ -76,7 +76,8 @@ class Pool:
         if connection is None:
             connection = await self._connect(origin, min(connect, total))
             now = self.loop.time()
-        connection.deadline = min(now + wait, until)
+        headers_by = now + wait
+        connection.deadline = headers_by if headers_by < until else until
         connection.until = connection.deadline if stream else until
         self._busy.add(connection)
         if not self._ticking:
@@ -93,7 +94,9 @@ class Pool:
         """Keep a connection for the next request."""
         self._busy.discard(connection)
         connection.idle_since = self.loop.time()
-        self._idle.setdefault(connection.origin, {})[connection] = None
+        if (idle := self._idle.get(connection.origin)) is None:
+            idle = self._idle[connection.origin] = {}
+        idle[connection] = None
 
     def forget(self, connection: Response) -> None:
         """Count a connection no more."""
@@ -111,7 +114,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection, _ = idle.popitem()
-            if now - connection.idle_since < KEEP_ALIVE_SECONDS and connection.usable:
+            if now - connection.idle_since < KEEP_ALIVE_SECONDS and connection.usable():
                 return connection
             connection.abort()
         return None
@@ -128,7 +131,7 @@ class Pool:
             raise ConnectFailed(problem.errno, reason(problem)) from problem
         except UnicodeError as problem:
             raise ConnectFailed(None, "its name is no name of a host") from problem
-        if self._closed or not connection.usable:
+        if self._closed or not connection.usable():
             connection.abort()
             raise ConnectFailed(None, "the connection was closed before a request was sent")
         return connection
@@ -156,6 +159,9 @@ class Pool:
             return self._tls
 
     def _tick(self) -> None:
+        self._ticking = bool(self._busy or self._idle)
+        if self._ticking:  # first of all: without it no request would ever time out again
+            self.loop.call_later(TICK_SECONDS, self._tick)
         now = self.loop.time()
         for connection in [c for c in self._busy if 0 < c.deadline < now]:
             connection.expire()
@@ -165,6 +171,3 @@ class Pool:
                 connection.abort()
             if not idle:
                 del self._idle[origin]
-        self._ticking = bool(self._busy or self._idle)
-        if self._ticking:
-            self.loop.call_later(TICK_SECONDS, self._tick)

@@ -701,7 +701,7 @@ async def test_a_connection_on_which_an_answer_comes_before_its_request_is_not_u
     except ConnectFailed:
         return  # it came in the very moment
 
-    await until(lambda: not connection.usable)
+    await until(lambda: not connection.usable())
     await server.peers[0].gone()
 
 
