@@ -228,7 +228,7 @@ class Http:
             response = await client.send(request, stream=True, follow_redirects=False)
         except httpx.HTTPError as problem:
             raise _failure(problem, method, path, self._timeout, sent=method == "POST") from problem
-        except httpx.InvalidURL as problem:
+        except (httpx.InvalidURL, OverflowError) as problem:  # a port beyond 65535 overflows
             shown = without_credentials(self._uri)
             raise ConfigError(f"the gateway's address {shown!r} can't be used: {problem}") from None
         if response.status_code < 300:

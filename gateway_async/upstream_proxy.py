@@ -6,10 +6,10 @@ The same interface as `upstream.Direct`; several times slower, and only used whe
 import asyncio
 import ssl
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
-from yarl import URL
 
 from gateway_async import http1
 from gateway_async.config import TimeoutsConfig
@@ -61,13 +61,13 @@ class Proxied:
             self._session, self._loop = _session(), loop
         until = loop.time() + timeouts.first_byte
         try:
-            url, headers = _address(request)
+            url = _address(request)
             async with asyncio.timeout(timeouts.first_byte):
                 response = await self._session.request(
                     request.method,
                     url,
                     data=request.body,
-                    headers=headers,
+                    headers=request.headers,
                     # `connect` is all of it, the proxy's own answer included; what follows has its limits around it.
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=timeouts.connect, sock_connect=timeouts.connect
@@ -160,17 +160,18 @@ def _session() -> aiohttp.ClientSession:
     )
 
 
-def _address(request: UpstreamRequest) -> tuple[URL, Mapping[str, str]]:
-    """Where a request goes and with which headers, by the rules of `http1.head`.
+def _address(request: UpstreamRequest) -> str:
+    """Where a request goes, once it and its headers keep the rules of `http1.head`.
 
     Raises:
         ValueError: A part of it can't stand in a request.
     """
     http1.head(request.method, request.url, tuple(request.headers.items()))
-    url = URL(request.url)
-    if "authorization" in (name.lower() for name in request.headers):
-        url = url.with_user(None)  # aiohttp refuses to choose between the two
-    return url, request.headers
+    if not any(name.lower() == "authorization" for name in request.headers):
+        return request.url
+    # aiohttp refuses to choose between that and a name in the address.
+    parts = urlsplit(request.url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _failure(

@@ -20,7 +20,7 @@ def server(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def http(server: Server) -> Iterator[httpx.Client]:
-    """A client of the gateway that speaks plain HTTP."""
+def http(server: Server, upstream: MockUpstream) -> Iterator[httpx.Client]:
+    """A client of the gateway that speaks plain HTTP; its upstream is as if it were new."""
     with server.client() as client:
         yield client

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway_server import create_app
 from tests.support.configs import HELLO, Json, offline, upstream_route
 from tests.support.server import Server, running, wait_until, write_config
 from tests.support.upstream import DONE, GATE, MockUpstream, delta, stream, words
@@ -220,3 +221,18 @@ async def test_no_request_and_no_stream_is_lost_while_the_file_changes(
     assert counted["whole"] > 50
     assert counted["stream"] > 10
     assert file.everywhere() == [{"steady", "new-19"}] * 10
+
+
+async def test_a_change_between_loading_and_watching_is_not_missed(tmp_path: Path) -> None:
+    """A mounted app may wait for its first request for hours."""
+    path = write_config(tmp_path / "gateway.yaml", {"endpoints": [offline("first", "chat")]})
+    app = create_app(path)
+    write_config(path, {"endpoints": [offline("second", "chat")]})
+
+    app.open()
+
+    def taken_up() -> bool:
+        return [route.name for route in app.gateway.routes()[0]] == ["second"]
+
+    await asyncio.to_thread(wait_until, taken_up, 10, "the file was not taken up")
+    await app.aclose()

@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from tests.support.configs import HELLO
+from tests.support.configs import HELLO, ODD
 
 ROUTES = "/api/2.0/gateway/routes/"
 ENDPOINTS = "/api/2.0/endpoints/"
@@ -167,6 +167,15 @@ def test_a_chat_is_answered(http: httpx.Client, path: str) -> None:
     assert (body["choices"][0]["finish_reason"], body["model"]) == ("stop", "echo")
     assert answer.headers["x-gateway-route"] == "chat"
     assert answer.headers["x-gateway-destination"] == "offline/echo"
+
+
+def test_names_may_hold_what_no_header_can(http: httpx.Client) -> None:
+    """The headers that tell of the route and the model carry what they can."""
+    answer = http.post("/gateway/odd-Ä.1_2/invocations", json=HELLO)
+
+    assert answer.json()["model"] == ODD
+    assert answer.headers.raw.count((b"x-gateway-destination", b"offline/a?b? \xe9 ?")) == 1
+    assert (b"x-gateway-route", "odd-Ä.1_2".encode("latin-1")) in answer.headers.raw
 
 
 @pytest.mark.parametrize("path", INVOCATIONS)

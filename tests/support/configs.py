@@ -11,9 +11,13 @@ HELLO: Json = {"messages": [{"role": "user", "content": "Hello there"}]}
 """A chat that every route for chat answers."""
 
 
-def offline(name: str, kind: str) -> Json:
+ODD = "a\nb\x00 é 漢"
+"""A model's name that no header can carry."""
+
+
+def offline(name: str, kind: str, model: str = "echo") -> Json:
     """A route of the offline provider."""
-    return {"name": name, "endpoint_type": f"llm/v1/{kind}", "model": {"provider": "offline", "name": "echo"}}
+    return {"name": name, "endpoint_type": f"llm/v1/{kind}", "model": {"provider": "offline", "name": model}}
 
 
 def upstream_route(name: str, kind: str, url: str, **more: Any) -> Json:
@@ -31,6 +35,7 @@ def everything(url: str) -> Json:
         "endpoints": [
             *(offline(kind, kind) for kind in kinds),
             *(upstream_route(f"up-{kind}", kind, url) for kind in kinds),
+            offline("odd-Ä.1_2", "chat", ODD),
             upstream_route("dead", "chat", "http://127.0.0.1:9"),
             upstream_route("nowhere", "chat", "http://[nowhere"),
             upstream_route("impatient", "chat", url, timeouts=quick),
