@@ -112,6 +112,11 @@ class Http:
             raise TypeError(
                 "http_client is an httpx.AsyncClient, also for the blocking client; this is an httpx.Client"
             )
+        try:
+            _ = urlsplit(uri).port  # httpx takes any number, and overflows when it connects
+        except ValueError as problem:
+            shown = without_credentials(uri)
+            raise ConfigError(f"the gateway's address {shown!r} can't be used: {problem}") from None
         self._uri = uri.rstrip("/")
         self._databricks = is_databricks(uri)
         key = (api_key or os.environ.get("GATEWAY_API_KEY") or "").strip()
@@ -228,7 +233,7 @@ class Http:
             response = await client.send(request, stream=True, follow_redirects=False)
         except httpx.HTTPError as problem:
             raise _failure(problem, method, path, self._timeout, sent=method == "POST") from problem
-        except (httpx.InvalidURL, OverflowError) as problem:  # a port beyond 65535 overflows
+        except httpx.InvalidURL as problem:
             shown = without_credentials(self._uri)
             raise ConfigError(f"the gateway's address {shown!r} can't be used: {problem}") from None
         if response.status_code < 300:
