@@ -63,7 +63,6 @@ ONLY_IN: Mapping[str, set[str]] = {
     "uvloop": {"gateway_sync._loop"},
     "watchfiles": {"gateway_server.reload"},
     "yaml": {"gateway_async.config_file"},
-    "yarl": {"gateway_async.upstream_proxy"},
 }
 """Package of somebody else's → the modules that import it. So much must be changed when it is replaced."""
 

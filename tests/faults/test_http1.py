@@ -479,9 +479,9 @@ async def test_a_trickle_does_not_put_off_the_deadline(pool: Pool, upstream: Sta
     server = await upstream(script)
 
     with pytest.raises(TimeoutError):
-        await ask(pool, server.url, wait=0.2)
+        await ask(pool, server.url, wait=0.1)
     with pytest.raises(TimeoutError):
-        await ask(pool, server.url, wait=5, total=0.2)
+        await ask(pool, server.url, wait=5, total=0.1)
 
 
 async def test_a_body_that_trickles_keeps_within_its_total(pool: Pool, upstream: Start) -> None:
@@ -519,7 +519,7 @@ async def test_a_slow_reader_does_not_lose_its_stream(pool: Pool, upstream: Star
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(CHUNKED + data)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.2)
         await peer.send(chunk(b"two") + END)
         await peer.gone()
 
@@ -527,7 +527,7 @@ async def test_a_slow_reader_does_not_lose_its_stream(pool: Pool, upstream: Star
     response = await ask(pool, server.url, stream=True, wait=0.1)
 
     assert await response.read(0.1) == b"one"
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.3)
     assert await response.read(0.1) == b"two"
     assert await response.read(0.1) == b""
     response.done()
@@ -1006,6 +1006,44 @@ async def test_a_slow_reader_slows_its_upstream(pool: Pool, upstream: Start) -> 
     assert kept(pool) == 2
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("by", ["upstream", "pool", "reader"])
+async def test_a_paused_stream_that_ends_gives_what_it_holds_and_then_the_error(
+    by: str, tls: bool, pool: Pool, upstream: Start, certified: Certified, trusted: None
+) -> None:
+    """Whoever ends it, while its reader is busy elsewhere."""
+    paused = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK + b"\r\n")
+        for _ in range(16):
+            await peer.send(b"x" * 2**16)
+        await paused.wait()
+        if by == "upstream":
+            await peer.reset()
+        else:
+            await peer.gone()
+
+    server = await upstream(script, tls=certified("127.0.0.1") if tls else None)
+    response = await ask(pool, server.url, stream=True)
+    await until(lambda: response._paused)
+    paused.set()
+    await asyncio.sleep(0.05)
+    if by == "pool":
+        pool.close()
+    elif by == "reader":
+        response.abort()
+    await asyncio.sleep(0.05)
+
+    assert await response.read(5)
+    with pytest.raises(OSError) as broken:  # noqa: PT011 - any of them
+        await read(response)
+    assert not isinstance(broken.value, TimeoutError)
+    response.done()
+    assert kept(pool) == 0
+
+
 async def test_a_connection_that_had_paused_reads_the_next_answer(pool: Pool, upstream: Start) -> None:
     """Whoever gives back a stream with much of it unread leaves no connection behind that is deaf."""
 
@@ -1347,7 +1385,7 @@ async def test_a_handshake_that_does_not_end_well_is_an_error_in_time(
     began = time.monotonic()
 
     with pytest.raises((ConnectFailed, ConnectTimeout)):
-        await ask(pool, server.url.replace("http://", "https://"), connect=0.3)
+        await ask(pool, server.url.replace("http://", "https://"), connect=0.15)
     assert time.monotonic() - began < 1
     await asyncio.sleep(0.05)
 
