@@ -254,5 +254,6 @@ class ProviderStream:
                 if not batch:
                     raise
                 self._failed = failed
-            self._ended = not data or self._reader.done
+            # With a failure kept for the next call this is no end, whatever came with it.
+            self._ended = self._failed is None and (not data or self._reader.done)
         return batch

@@ -168,3 +168,16 @@ async def test_a_stream_that_failed_does_not_give_its_connection_back() -> None:
     await stream.aclose()
 
     assert upstream.closed == [False]
+
+
+async def test_a_stream_that_breaks_off_behind_an_unfinished_event_is_no_silent_end() -> None:
+    """The last event lacks its blank line: its chunk is given, and then the failure, and the connection is closed."""
+    stream, upstream = stream_of(b"data: 1\n\n", b"data: 2\n")
+    await stream.start()
+    got: list[list[bytes]] = []
+    with pytest.raises(UpstreamInvalid, match="broke off"):
+        await batches(stream, got)
+    await stream.aclose()
+
+    assert got == [[b"1"], [b"2"]]
+    assert upstream.closed == [False]
