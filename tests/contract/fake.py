@@ -1,6 +1,5 @@
 """A gateway that answers what a test says, one answer after the other."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,11 +46,3 @@ def fake_gateway() -> Iterator[FakeGateway]:
 def refused(status: int, detail: Any = "no", **headers: str) -> Reply:
     """An error as mlflow's gateway words it."""
     return json_reply({"detail": detail}, status=status, before=0.0, **headers)
-
-
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

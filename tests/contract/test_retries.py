@@ -17,8 +17,9 @@ from gateway_async.errors import (
     error_code,
 )
 from tests.contract.conftest import Connect
-from tests.contract.fake import FakeGateway, closed_port, refused
+from tests.contract.fake import FakeGateway, refused
 from tests.contract.ways import make
+from tests.support.ports import closed_port
 from tests.support.upstream import CUT, HOLD, Reply, chat, json_reply, words
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -81,7 +82,7 @@ async def test_retry_after_is_waited_for(connect: Connect, fake: FakeGateway) ->
 
     await connect(fake.url).query("chat", HELLO)
 
-    assert 0.4 <= time.monotonic() - began < 4.0
+    assert 0.4 <= time.monotonic() - began < 20
 
 
 async def test_without_retry_after_there_is_a_short_wait(
@@ -121,19 +122,19 @@ async def test_a_wait_beyond_the_timeout_is_not_begun(connect: Connect, fake: Fa
     began = time.monotonic()
 
     with pytest.raises(RateLimited) as failed:
-        await connect(fake.url, timeout=30).query("chat", HELLO)
+        await connect(fake.url, timeout=60).query("chat", HELLO)
 
     assert failed.value.retry_after == 3600
     assert fake.count == 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 async def test_the_time_of_the_first_attempt_counts(connect: Connect, fake: FakeGateway) -> None:
     """A wait that would end after the timeout is not begun either: the failure is told, not the timeout."""
-    fake.answer(Reply(b"{}", 503, headers={"retry-after": "1"}, before=0.6))
+    fake.answer(Reply(b"{}", 503, headers={"retry-after": "29.8"}, before=0.6))
 
     with pytest.raises(GatewayError, match="TEMPORARILY_UNAVAILABLE"):
-        await connect(fake.url, timeout=1.3).query("chat", HELLO)
+        await connect(fake.url, timeout=30).query("chat", HELLO)
 
     assert fake.count == 1
 
@@ -142,9 +143,9 @@ async def test_the_time_of_the_first_attempt_counts(connect: Connect, fake: Fake
 async def test_a_timeout_is_not_tried_again(connect: Connect, fake: FakeGateway, call: str) -> None:
     """The gateway may be at work on it. The error names the seconds."""
     fake.answer(Reply(before=HOLD))
-    client = connect(fake.url, timeout=0.3)
+    client = connect(fake.url, timeout=1.5)
 
-    with pytest.raises(RequestTimeout, match=r"0\.3 seconds") as failed:
+    with pytest.raises(RequestTimeout, match=r"1\.5 seconds") as failed:
         await make(client, call, "chat", HELLO)
 
     assert (failed.value.status, failed.value.error_code) == (504, "DEADLINE_EXCEEDED")
@@ -155,21 +156,21 @@ async def test_a_get_that_takes_too_long_is_not_tried_again(connect: Connect, fa
     """Somebody who is slow now is slow again."""
     fake.answer(Reply(before=HOLD))
 
-    with pytest.raises(RequestTimeout, match=r"GET /health: .* 0\.3 seconds"):
-        await connect(fake.url, timeout=0.3).health()
+    with pytest.raises(RequestTimeout, match=r"GET /health: .* 1\.5 seconds"):
+        await connect(fake.url, timeout=1.5).health()
 
     assert fake.count == 1
 
 
 async def test_the_timeout_holds_for_an_answer_that_trickles(connect: Connect, fake: FakeGateway) -> None:
     """The whole call has `timeout` seconds, not each piece of its answer."""
-    fake.answer(Reply(script=[b" ", 0.1] * 50))
+    fake.answer(Reply(script=[b" ", 0.1] * 500))
     began = time.monotonic()
 
     with pytest.raises(RequestTimeout, match=r"0\.5 seconds"):
         await connect(fake.url, timeout=0.5).query("chat", HELLO)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 async def test_the_timeout_holds_for_all_attempts_together(connect: Connect, fake: FakeGateway) -> None:
@@ -178,9 +179,9 @@ async def test_the_timeout_holds_for_all_attempts_together(connect: Connect, fak
     began = time.monotonic()
 
     with pytest.raises(GatewayError):
-        await connect(fake.url, timeout=0.7, max_retries=100).query("chat", HELLO)
+        await connect(fake.url, timeout=0.7, max_retries=200).query("chat", HELLO)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     assert fake.count <= 5
 
 

@@ -16,8 +16,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-LEFT_WITHIN = 0.1
-"""Seconds within which an upstream must see that its caller has left."""
+SOON = 8.0
+"""Seconds within which happens what happens at once, or at a limit of a second or two: on a busy machine too."""
+
+PATIENCE = 40.0
+"""Seconds for what a test does not limit: what waits for so long by mistake is not done `SOON`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Peer:
         )
         self.writer.transport.abort()
 
-    async def gone(self, within: float = 5.0) -> float:
+    async def gone(self, within: float = PATIENCE) -> float:
         """Wait until the client has left; the seconds that it took. The script and the test may both wait."""
         began = time.monotonic()
         if self._leaving is None:
@@ -201,7 +204,7 @@ def once(data: bytes, *, then: str = "hold") -> Script:
         await peer.request()
         await peer.send(data)
         if then == "hold":
-            await peer.gone(30)
+            await peer.gone(60)
         else:
             await asyncio.sleep(0.01)  # so that a reset does not overtake what was sent
             await getattr(peer, then)()
@@ -223,14 +226,6 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @contextmanager
 def full_backlog() -> Iterator[int]:
     """A port where connecting hangs: its queue is full and nobody accepts."""
@@ -246,7 +241,7 @@ def full_backlog() -> Iterator[int]:
                 client.setblocking(False)
                 if client.connect_ex(("127.0.0.1", port)) not in (0, errno.EINPROGRESS):
                     raise AssertionError("the listener refuses instead of hanging")
-                if not select.select([], [client], [], 0.05)[1]:
+                if not select.select([], [client], [], 0.2)[1]:
                     break
             else:
                 raise AssertionError("the backlog does not fill")
@@ -256,8 +251,20 @@ def full_backlog() -> Iterator[int]:
                 client.close()
 
 
-async def until(holds: Callable[[], Any], *, within: float = 3.0) -> None:
+async def until(holds: Callable[[], Any], *, within: float = PATIENCE) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(within):
         while not holds():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
+
+
+async def stalled(peer: Peer, *, below: int) -> int:
+    """Wait until a client takes no more; the bytes that it was sent, which must stay below a limit."""
+    sent, rounds = peer.sent, 0
+    async with asyncio.timeout(PATIENCE):
+        while rounds < 20:
+            await asyncio.sleep(0.01)
+            rounds = rounds + 1 if peer.sent == sent > 0 else 0
+            sent = peer.sent
+            assert sent < below
+    return sent

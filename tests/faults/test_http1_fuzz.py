@@ -82,7 +82,7 @@ async def outcome(pieces: list[bytes], *, stream: bool, pace: bool = True) -> Ou
             await asyncio.sleep(0)
     if not wire.closed:
         wire.end(None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         result = await caller
     pool.close()
     return result

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.mounted.hosts import PREFIX
-from tests.support.configs import everything
+from tests.support.configs import KEY, everything
 from tests.support.server import end, environment, wait_until, write_config
 from tests.support.upstream import MockUpstream
 
@@ -68,7 +68,7 @@ class Host:
         """Let it end; what it wrote to standard error."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(30)
         return self.errors.read_text()
 
 
@@ -107,7 +107,7 @@ def hosted(folder: Path, framework: str, wiring: str, upstream: MockUpstream) ->
             assert line, errors.read_text()
             host = Host(framework, wiring, json.loads(line)["address"], config, process, errors)
             with host.client() as client:
-                wait_until(lambda: client.get("/own").is_success, 20, "the host did not start")
+                wait_until(lambda: client.get("/own").is_success, 60, "the host did not start")
             yield host
         finally:
             process.stdin.close()
@@ -124,6 +124,7 @@ def host(
         yield host
         host.stop()
         said = host.finish()
+        assert KEY not in said
         assert "Traceback" not in said, said
 
 

@@ -121,7 +121,7 @@ def test_leaving_ends_the_upstream_s_call(host: Host, upstream: MockUpstream, st
     took = upstream.left(upstream.request()) - left_at
 
     print(f"in {host.framework} the upstream's call ended {took * 1000:.0f} ms after its caller left")
-    assert took < 1
+    assert took < 8
 
 
 def test_errors_are_in_our_dialects_within_the_prefix(http: httpx.Client) -> None:
@@ -178,11 +178,11 @@ def test_a_changed_file_takes_effect(host: Host, http: httpx.Client) -> None:
     kept = host.config.read_bytes()
     try:
         write_config(host.config, {"endpoints": [offline("new", "chat")]})
-        wait_until(lambda: http.get(ROUTES + "new").is_success, 10, "the file was not taken up")
+        wait_until(lambda: http.get(ROUTES + "new").is_success, 30, "the file was not taken up")
         assert http.get(ROUTES + "chat").status_code == 404
     finally:
         host.config.write_bytes(kept)
-    wait_until(lambda: http.get(ROUTES + "chat").is_success, 10, "the file was not taken up")
+    wait_until(lambda: http.get(ROUTES + "chat").is_success, 30, "the file was not taken up")
 
 
 def test_an_app_may_be_mounted_twice(http: httpx.Client) -> None:

@@ -7,7 +7,6 @@ import pytest
 from tests.mounted.conftest import FRAMEWORKS, hosted
 from tests.mounted.hosts import PREFIX
 from tests.support.configs import HELLO
-from tests.support.server import wait_until
 from tests.support.upstream import mock_upstream
 
 
@@ -25,7 +24,7 @@ def test_a_host_s_lifespan_closes_connections_and_ends_tasks(
 
         left = host.stop()
 
-        wait_until(lambda: upstream.open_connections == 0, 5, "a connection to the upstream is open still")
+        upstream.nobody_is_connected()
         assert host.process.poll() is None
         assert not [name for name in left if "watch" in name]
         assert host.finish() == ""

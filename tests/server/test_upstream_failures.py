@@ -196,7 +196,7 @@ def test_an_upstream_that_says_nothing_is_504(http: httpx.Client, upstream: Mock
     answer = way.post(http, "impatient")
 
     assert answer.status_code == 504
-    assert 0.2 < answer.elapsed.total_seconds() < 5
+    assert 1.4 < answer.elapsed.total_seconds() < 15
     upstream.left(upstream.request())
 
 
@@ -238,7 +238,7 @@ def test_a_stream_that_breaks_ends_with_an_error(
     first, *rest = reply.script
     upstream.reply(stream(first, 0.05, *rest) if paced else reply)
 
-    answer = way.post(http, "impatient")
+    answer = way.post(http, "impatient" if HOLD in rest else "up-chat")
 
     assert answer.status_code == 200
     assert KEY not in answer.text

@@ -30,7 +30,7 @@ def upstream_route(name: str, kind: str, url: str, **more: Any) -> Json:
 def everything(url: str) -> Json:
     """Routes of every type, offline and to the mock upstream, one that can't be reached, and one of little patience."""
     kinds = ("chat", "completions", "embeddings")
-    quick = {"connect": 1, "first_byte": 0.3, "idle": 0.3, "total": 0.6}
+    quick = {"connect": 10, "first_byte": 1.5, "idle": 1, "total": 2.5}
     return {
         "endpoints": [
             *(offline(kind, kind) for kind in kinds),

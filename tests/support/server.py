@@ -87,7 +87,7 @@ class Server:
         """The processes that watch the configuration file."""
         return [pid for pid in (self.process.pid, *self.workers()) if _watches_files(pid)]
 
-    def wait_for_log(self, text: str, *, times: int = 1, timeout: float = 15.0) -> None:
+    def wait_for_log(self, text: str, *, times: int = 1, timeout: float = 30.0) -> None:
         """Wait until it has logged a text so many times."""
         wait_until(
             lambda: self.log.count(text) >= times, timeout, lambda: f"no {text!r} in the log:\n{self.log}"

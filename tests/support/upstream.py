@@ -146,16 +146,20 @@ class MockUpstream:
         """Let the answers that wait at a GATE go on, and those to come."""
         self._loop.call_soon_threadsafe(self._gate.set)
 
-    def request(self, index: int = 0, *, timeout: float = 10.0) -> Received:
+    def request(self, index: int = 0, *, timeout: float = 30.0) -> Received:
         """A request since the last `reply`, waited for."""
         self._until(lambda: len(self.received) > index, timeout, "no request came")
         return self.received[index]
 
-    def left(self, request: Received, *, timeout: float = 10.0) -> float:
+    def left(self, request: Received, *, timeout: float = 30.0) -> float:
         """When the caller of a request left, waited for."""
         self._until(lambda: request.left_at is not None, timeout, "the caller did not leave")
         assert request.left_at is not None
         return request.left_at
+
+    def nobody_is_connected(self, *, timeout: float = 30.0) -> None:
+        """Wait until every connection is closed: that a caller has closed one shows here a moment later."""
+        self._until(lambda: not self._connections, timeout, "not every connection was closed")
 
     def close(self) -> None:
         """Stop, and break off what is under way."""
@@ -174,7 +178,13 @@ class MockUpstream:
 
     async def _serve(self) -> None:
         self._stop, self._gate = asyncio.Event(), asyncio.Event()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**26)
+
+        def protocol() -> asyncio.StreamReaderProtocol:
+            return asyncio.StreamReaderProtocol(
+                _Reader(limit=2**26, loop=self._loop), self._accept, self._loop
+            )
+
+        server = await self._loop.create_server(protocol, "127.0.0.1", 0, backlog=1024)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
@@ -184,25 +194,25 @@ class MockUpstream:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(reader, _Reader)
         self.connections += 1
         task = self._loop.create_task(self._converse(reader, writer))
         self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda done: self._note(lambda: self._connections.discard(done)))
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, reader: "_Reader", writer: asyncio.StreamWriter) -> None:
         try:
             while request := await _read(reader):
                 reply = self._reply
                 self._note(lambda request=request: self.received.append(request))
                 answer = asyncio.ensure_future(_answer(reply, writer, self._gate))
-                gone = asyncio.ensure_future(_end(reader))
+                gone = asyncio.ensure_future(reader.ended.wait())
                 done, _ = await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
                 if answer not in done or isinstance(answer.exception(), ConnectionError):
                     answer.cancel()
                     self._note(lambda request=request: setattr(request, "left_at", time.monotonic()))
                     return
                 gone.cancel()
-                await asyncio.wait([gone])  # until then it reads, and the next request can't be read
                 if not answer.result():
                     return
                 self._note(lambda request=request: setattr(request, "answered", True))
@@ -217,6 +227,26 @@ class MockUpstream:
             self._changed.notify_all()
 
 
+class _Reader(asyncio.StreamReader):
+    """A reader that tells when the other side is gone without reading: what comes may be the next request.
+
+    Attributes:
+        ended: Set when nothing more comes.
+    """
+
+    def __init__(self, *, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit, loop)
+        self.ended = asyncio.Event()
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self.ended.set()
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self.ended.set()
+
+
 async def _read(reader: asyncio.StreamReader) -> Received | None:
     head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
     if not head:
@@ -227,15 +257,6 @@ async def _read(reader: asyncio.StreamReader) -> Received | None:
     }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return Received(start.split(" ")[1], headers, body)
-
-
-async def _end(reader: asyncio.StreamReader) -> None:
-    """Wait until the other side is gone."""
-    try:
-        while await reader.read(1):
-            pass
-    except ConnectionError:
-        pass
 
 
 async def _answer(reply: Reply, writer: asyncio.StreamWriter, gate: asyncio.Event) -> bool:
