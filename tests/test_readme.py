@@ -1,7 +1,6 @@
 """What the README says works as it stands."""
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,16 +15,11 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTA
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A gateway without a configuration, as the README's first command starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "gateway_server", "start", "--port", str(port)]
+    command = [sys.executable, "-m", "gateway_server", "start", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
-        for line in server.stdout:
-            if "AI gateway" in line:
-                break
-        yield f"http://localhost:{port}"
+        found = next(filter(None, (re.search(r"AI gateway.*:(\d+)", line) for line in server.stdout)))
+        yield f"http://localhost:{found[1]}"
         server.terminate()
         server.stdout.read()
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.architecture.modules import ROOT
 
+pytestmark = pytest.mark.timeout(400)
+
 EXAMPLES = Path(__file__).with_name("examples")
 
 
@@ -29,7 +31,7 @@ def checked(*files: Path) -> subprocess.CompletedProcess[str]:
         *map(str, files),
     ]
     env = {"MYPYPATH": f"{ROOT}:{ROOT / 'server'}", "PATH": ""}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=110)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=380)
 
 
 def test_the_examples_are_typed() -> None:
