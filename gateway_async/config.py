@@ -196,6 +196,8 @@ class RouteConfig(AliasedConfigModel):
     model: Model
     limit: Limit | None = None
     timeouts: TimeoutsConfig = TimeoutsConfig()
+    drop_unsupported: bool = False
+    """Leave out a parameter that the provider has nothing for, and say so in a header, instead of refusing it."""
 
     @field_validator("name")
     @classmethod

@@ -4,6 +4,7 @@
     ├── ConfigError               400  the configuration is wrong; lists what, where and how to mend it
     ├── BadRequest                400  the request can't be understood
     │   ├── InvalidRequest        422  it can, but a field of it is wrong; lists the fields
+    │   │   └── UnsupportedParameter   the route's provider has nothing for a parameter
     │   ├── RequestTooLarge       413
     │   └── MethodNotAllowed      405
     ├── Unauthenticated           401
@@ -29,7 +30,7 @@ On the wire an error is `{"detail", "error_code", "message"}` (`GatewayError.bod
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "ERROR_CODES",
@@ -52,6 +53,7 @@ __all__ = [
     "RouteNotFound",
     "Unauthenticated",
     "Unavailable",
+    "UnsupportedParameter",
     "UpstreamError",
     "UpstreamInvalid",
     "UpstreamRefused",
@@ -141,7 +143,7 @@ class InvalidRequest(BadRequest):
     status, error_code = 422, "INVALID_PARAMETER_VALUE"
 
     @classmethod
-    def field(cls, name: str, problem: str, *, kind: str = "value_error") -> "InvalidRequest":
+    def field(cls, name: str, problem: str, *, kind: str = "value_error") -> Self:
         """The error for one field of the body.
 
         Args:
@@ -151,6 +153,15 @@ class InvalidRequest(BadRequest):
         """
         loc: list[str | int] = ["body", *(int(part) if part.isdigit() else part for part in name.split("."))]
         return cls(f"{name}: {problem}", detail=[{"loc": loc, "msg": problem, "type": kind}])
+
+
+class UnsupportedParameter(InvalidRequest):
+    """The route's provider has nothing for a parameter; a route that says `drop_unsupported` goes on without it."""
+
+    @property
+    def parameter(self) -> str:
+        """The parameter's name in the body."""
+        return str(self.detail[0]["loc"][1]) if isinstance(self.detail, list) else ""
 
 
 class RequestTooLarge(BadRequest):
@@ -213,6 +224,7 @@ class UpstreamError(GatewayError):
     Attributes:
         provider: Name of the provider.
         upstream_status: The HTTP status that the provider answered, if it answered.
+        upstream_request_id: The provider's own id of the request, if it gave one.
     """
 
     status, error_code = 502, "BAD_GATEWAY"
@@ -230,6 +242,7 @@ class UpstreamError(GatewayError):
         super().__init__(message, retry_after=retry_after, status=status, error_code=error_code)
         self.provider = provider
         self.upstream_status = upstream_status
+        self.upstream_request_id: str | None = None
 
 
 class UpstreamRefused(UpstreamError):

@@ -14,10 +14,18 @@ from pydantic import BaseModel
 
 from gateway_async.call import Answer, Call, Caller, Handler, Headers, StreamAnswer
 from gateway_async.config import GatewayConfig, Route, RouteConfig, RouteType
-from gateway_async.errors import GatewayError, InvalidRequest, NotSupported, RouteNotFound
+from gateway_async.errors import (
+    GatewayError,
+    InvalidRequest,
+    NotSupported,
+    RouteNotFound,
+    UnsupportedParameter,
+    UpstreamError,
+)
 from gateway_async.policies import compose
 from gateway_async.providers import get_provider
-from gateway_async.providers._base import Adapter, ChunkReader, Responder, redact
+from gateway_async.providers._base import Adapter, Authorizing, ChunkReader, Responder, UpstreamRequest
+from gateway_async.providers._errors import redact
 from gateway_async.secrets import Secret
 from gateway_async.upstream import Upstream, UpstreamStream
 from gateway_async.validation import validate
@@ -26,6 +34,21 @@ _log = logging.getLogger("gateway_async")
 
 PAGE_SIZE = 3000
 """Routes on one page of a listing."""
+
+REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "x-ms-request-id",
+    "x-goog-request-id",
+    "mistral-correlation-id",
+    "x-together-traceid",
+    "x-debug-trace-id",
+    "x-typhoon-request-id",
+    "cf-ray",
+)
+"""Headers in which the providers give their own id of a request; the first that is there counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +161,8 @@ def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
         return bound.respond
     destination = f"{provider.name}/{route.model.name or ''}".rstrip("/")
     headers = (("x-gateway-route", route.name), ("x-gateway-destination", destination))
-    return _UpstreamHandler(bound, upstream, headers, tuple(_keys(config.model.config)))
+    keys = tuple(_keys(config.model.config))
+    return _UpstreamHandler(bound, upstream, headers, keys, drops=config.drop_unsupported)
 
 
 def _keys(settings: Any) -> Iterator[Secret]:
@@ -168,44 +192,94 @@ class _Refuse:
 
 
 class _UpstreamHandler:
-    """Answers calls by asking a provider."""
+    """Answers calls by asking a provider.
+
+    Args:
+        adapter: The provider, bound to the route.
+        upstream: The way there.
+        headers: What every answer of the route says of where it comes from.
+        keys: What no error may show.
+        drops: Leave out parameters that the provider has nothing for.
+    """
 
     def __init__(
-        self, adapter: Adapter, upstream: Upstream, headers: Headers, keys: Sequence[Secret]
+        self,
+        adapter: Adapter,
+        upstream: Upstream,
+        headers: Headers,
+        keys: Sequence[Secret],
+        *,
+        drops: bool = False,
     ) -> None:
         self._adapter = adapter
+        self._authorize = adapter.authorize if isinstance(adapter, Authorizing) else None
         self._upstream = upstream
         self._headers = headers
         self._keys = keys
+        self._drops = drops
 
     async def __call__(self, call: Call) -> Answer | StreamAnswer:
+        request, data, headers = self._request(call)
         try:
-            request = self._adapter.request(call.data, stream=call.stream)
-        except orjson.JSONEncodeError as problem:
-            raise InvalidRequest(f"the request can't be passed on: {problem}") from None
-        try:
+            if self._authorize is not None:
+                request = await self._authorize(request)
             if call.stream:
-                return await self._stream(call, await self._upstream.open(request, call.timeouts))
+                return await self._stream(await self._upstream.open(request, call.timeouts), data, headers)
             response = await self._upstream.send(request, call.timeouts, call.deadline)
             if response.status >= 300:
-                raise self._adapter.error(response)
-            return Answer(self._adapter.answer(response), self._headers)
+                raise _told(self._adapter.error(response), response.headers)
+            body = self._adapter.answer(response, data)
+            return Answer(body, headers + _request_id(response.headers))
         except GatewayError as failed:
             _hide(self._keys, failed)
             raise
 
-    async def _stream(self, call: Call, upstream: UpstreamStream) -> StreamAnswer:
+    def _request(self, call: Call) -> tuple[UpstreamRequest, dict[str, Any], Headers]:
+        """What to send, the request as far as it is sent, and the headers that tell of it."""
+        data, dropped = call.data, list[str]()
+        while True:
+            try:
+                request = self._adapter.request(data, stream=call.stream)
+            except orjson.JSONEncodeError as problem:
+                raise InvalidRequest(f"the request can't be passed on: {problem}") from None
+            except UnsupportedParameter as refused:
+                if not self._drops or refused.parameter not in data:
+                    raise
+                dropped.append(refused.parameter)
+                data = {name: value for name, value in data.items() if name != refused.parameter}
+            else:
+                if not dropped:
+                    return request, data, self._headers
+                return request, data, (*self._headers, ("x-gateway-dropped-params", ", ".join(dropped)))
+
+    async def _stream(self, upstream: UpstreamStream, data: dict[str, Any], headers: Headers) -> StreamAnswer:
         try:
             if upstream.status >= 300:
                 refusal = await upstream.read_all()
                 await upstream.aclose(finished=True)
-                raise self._adapter.error(refusal)
-            stream = ProviderStream(upstream, self._adapter.reader(call.data), self._headers, self._keys)
+                raise _told(self._adapter.error(refusal), upstream.headers)
+            headers += _request_id(upstream.headers)
+            stream = ProviderStream(upstream, self._adapter.reader(data), headers, self._keys)
             await stream.start()
         except BaseException:
             await upstream.aclose()
             raise
         return stream
+
+
+def _request_id(headers: Mapping[str, str]) -> Headers:
+    """The provider's own id of a request, for whoever asks the provider about it."""
+    for name in REQUEST_IDS:
+        if name in headers:
+            return (("x-upstream-request-id", headers[name]),)
+    return ()
+
+
+def _told(failed: UpstreamError, headers: Mapping[str, str]) -> UpstreamError:
+    """The error with the provider's own id of the request."""
+    for _, value in _request_id(headers):
+        failed.upstream_request_id = value
+    return failed
 
 
 class ProviderStream:

@@ -12,8 +12,10 @@ from typing import Any
 import orjson
 
 from gateway_async.errors import UpstreamError, UpstreamRefused, UpstreamUnavailable
-from gateway_async.providers._base import EventReader, Json, invalid, now
-from gateway_async.sse import Event
+from gateway_async.providers._answers import count_of, now, text_of, token_usage
+from gateway_async.providers._base import Json
+from gateway_async.providers._errors import invalid
+from gateway_async.providers._streams import JsonReader
 
 NAME = "anthropic"
 
@@ -25,9 +27,6 @@ _FINISH = {
 }
 
 _THOUGHTS = ("thinking", "redacted_thinking")
-
-MALFORMED = (KeyError, TypeError, AttributeError, RecursionError)
-"""What reading an answer raises when it lacks a field, has one of another type, or is nested too deeply."""
 
 
 def chat_answer(value: Json) -> Json:
@@ -70,33 +69,14 @@ def finish_reason(reason: str | None) -> str:
 
 def usage(used: Json) -> Json:
     """Tokens as OpenAI counts them: what was read from the cache or written to it belongs to the prompt."""
-    cached, written = _count(used, "cache_read_input_tokens"), _count(used, "cache_creation_input_tokens")
-    prompt = _count(used, "input_tokens") + cached + written
-    answered = _count(used, "output_tokens")
-    found: Json = {"prompt_tokens": prompt, "completion_tokens": answered, "total_tokens": prompt + answered}
-    details = {"cached_tokens": cached, "cache_write_tokens": written}
-    if details := {name: count for name, count in details.items() if count}:
-        found["prompt_tokens_details"] = details
-    if thought := _count(used.get("output_tokens_details") or {}, "thinking_tokens"):
-        found["completion_tokens_details"] = {"reasoning_tokens": thought}
-    return found
-
-
-def text_of(value: Any) -> str:
-    """The value, which must be a text.
-
-    Raises:
-        TypeError: It is none.
-    """
-    if not isinstance(value, str):
-        raise TypeError("a text is expected")
-    return value
-
-
-def _count(used: Json, name: str) -> int:
-    if not isinstance(count := used.get(name) or 0, int):
-        raise TypeError("a number is expected")
-    return count
+    cached, written = used.get("cache_read_input_tokens"), used.get("cache_creation_input_tokens")
+    return token_usage(
+        count_of(used.get("input_tokens")) + count_of(cached) + count_of(written),
+        used.get("output_tokens"),
+        cached=cached,
+        written=written,
+        reasoning=(used.get("output_tokens_details") or {}).get("thinking_tokens"),
+    )
 
 
 def stream_error(error: Any) -> UpstreamError:
@@ -112,7 +92,7 @@ def stream_error(error: Any) -> UpstreamError:
     return UpstreamError(text, provider=NAME)
 
 
-class MessagesReader(EventReader):
+class MessagesReader(JsonReader):
     """The events of a message, as chunks.
 
     Args:
@@ -129,27 +109,23 @@ class MessagesReader(EventReader):
         self._thoughts = 0
         self._finished = False
 
-    def event(self, event: Event) -> Iterable[bytes]:
+    def chunks(self, value: Json) -> Iterable[bytes]:
         """The chunks that one event stands for."""
-        value = self.json(event)
         kind = value.get("type")
         if kind == "error":
             raise stream_error(value.get("error"))
-        try:
-            if kind == "message_start":
-                yield from self._begin(value["message"])
-            elif kind == "content_block_start":
-                yield from self._block(value["index"], value["content_block"])
-            elif kind == "content_block_delta":
-                yield from self._delta(self._blocks[value["index"]], value["delta"])
-            elif kind == "content_block_stop":
-                yield from self._block_end(self._blocks.pop(value["index"]))
-            elif kind == "message_delta":
-                yield from self._message_delta(value["delta"], value.get("usage") or {})
-            elif kind == "message_stop":
-                yield from self._end()
-        except MALFORMED:
-            invalid(NAME, f"an event {kind!r} of its stream lacks what it should have, or comes out of order")
+        if kind == "message_start":
+            yield from self._begin(value["message"])
+        elif kind == "content_block_start":
+            yield from self._block(value["index"], value["content_block"])
+        elif kind == "content_block_delta":
+            yield from self._delta(self._blocks[value["index"]], value["delta"])
+        elif kind == "content_block_stop":
+            yield from self._block_end(self._blocks.pop(value["index"]))
+        elif kind == "message_delta":
+            yield from self._message_delta(value["delta"], value.get("usage") or {})
+        elif kind == "message_stop":
+            yield from self._end()
 
     def _begin(self, message: Json) -> Iterable[bytes]:
         if self._frame:

@@ -6,15 +6,11 @@ blocks, thoughts go back first in their turn.
 
 import base64
 import binascii
-import re
 from typing import Any
-
-import orjson
 
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json
-
-_DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+);base64,(?P<data>.*)", re.DOTALL)
+from gateway_async.providers._requests import call_arguments, data_url, web_url
 
 _NOT_CARRIED = ("audio", "function_call")
 """What OpenAI's assistant may have said that the Messages API has no block for."""
@@ -73,15 +69,8 @@ def _thoughts(blocks: Any, at: str) -> list[Json]:
 
 
 def _tool_use(call: Json, at: str) -> Json:
-    if not isinstance(function := call.get("function"), dict):
-        raise InvalidRequest.field(at, "Anthropic takes calls of functions only")
-    try:
-        given = orjson.loads(function["arguments"] or "{}")
-    except orjson.JSONDecodeError:
-        given = None
-    if not isinstance(given, dict):
-        raise InvalidRequest.field(f"{at}.function.arguments", "a JSON object in a string is expected")
-    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": given}
+    name, given = call_arguments(call, at, "Anthropic")
+    return {"type": "tool_use", "id": call["id"], "name": name, "input": given}
 
 
 def _tool_result(message: Json, at: str) -> Json:
@@ -130,8 +119,6 @@ def _text(data: str, at: str) -> str:
 
 
 def _source(url: str, at: str) -> Json:
-    if found := _DATA_URL.match(url):
-        return {"type": "base64", "media_type": found["kind"], "data": found["data"]}
-    if url.startswith(("https://", "http://")):
-        return {"type": "url", "url": url}
-    raise InvalidRequest.field(at, "an https:// address or 'data:{media type};base64,{data}' is expected")
+    if found := data_url(url):
+        return {"type": "base64", "media_type": found.media_type, "data": found.data}
+    return {"type": "url", "url": web_url(url, at)}

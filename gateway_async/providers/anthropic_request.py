@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway_async.errors import InvalidRequest
+from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
+from gateway_async.providers._requests import as_list, one_answer, take
 from gateway_async.providers.anthropic_messages import conversation
 
 MOST_TOKENS = 1_000_000
@@ -25,31 +26,26 @@ _OUTPUT_LIMITS = (
 
 _OTHERWISE = 200_000
 
-_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
-    "audio": (),
-    "best_of": (1,),
-    "echo": (False,),
-    "frequency_penalty": (0,),
-    "function_call": ("none",),
-    "functions": ([],),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "modalities": (["text"],),
-    "moderation": (),
-    "prediction": (),
-    "presence_penalty": (0,),
-    "prompt_cache_key": (),
-    "prompt_cache_options": (),
-    "prompt_cache_retention": (),
-    "safety_identifier": (),
-    "seed": (),
-    "store": (False,),
-    "suffix": ("",),
-    "top_logprobs": (0,),
-    "verbosity": (),
-    "web_search_options": (),
+_SAMPLING: Mapping[str, str] = {
+    "max_tokens": "max_tokens",
+    "metadata": "metadata",
+    "stop": "stop_sequences",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "user": "user",
 }
-"""OpenAI's parameters that Anthropic has nothing for, each with the values that ask for nothing and do no harm."""
+_CHAT: Mapping[str, str] = {
+    **_SAMPLING,
+    "max_completion_tokens": "max_tokens",
+    "parallel_tool_calls": "parallel_tool_calls",
+    "reasoning_effort": "reasoning_effort",
+    "response_format": "response_format",
+    "service_tier": "service_tier",
+    "tool_choice": "tool_choice",
+    "tools": "tools",
+}
+
+_SERVICE_TIERS = {"default": "standard_only", "standard_only": "standard_only", "auto": "auto"}
 
 
 def default_max_tokens(model: str) -> int:
@@ -63,11 +59,12 @@ def messages_request(data: Json, model: str) -> Json:
     Raises:
         InvalidRequest: Something in the request has no counterpart there; the error names it.
     """
-    body = dict(data)
-    rename_parameters(body)
-    if (limit := body.pop("max_completion_tokens", None)) is not None:
-        body.setdefault("max_tokens", limit)
+    body = sampling(data, _CHAT)
     body.setdefault("max_tokens", default_max_tokens(model))
+    if (tier := body.get("service_tier", "auto")) not in _SERVICE_TIERS:
+        raise UnsupportedParameter.field("service_tier", f"Anthropic has no tier {tier!r}; leave it out")
+    if "service_tier" in body:
+        body["service_tier"] = _SERVICE_TIERS[tier]
     _set_output(body)
     _set_tools(body)
     system, body["messages"] = conversation(body["messages"])
@@ -76,29 +73,26 @@ def messages_request(data: Json, model: str) -> Json:
     return {"model": model, **body}
 
 
-def rename_parameters(body: Json) -> None:
-    """Give the parameters that all of Anthropic's APIs share their names and scales there.
+def sampling(data: Json, takes: Mapping[str, str] = _SAMPLING) -> Json:
+    """The request, its parameters under the names and on the scales of Anthropic's APIs.
 
     Raises:
         InvalidRequest: One has no counterpart; the error names it.
     """
-    for name in [name for name in body if name in _UNSUPPORTED]:
-        if body.pop(name) not in _UNSUPPORTED[name]:
-            raise InvalidRequest.field(name, "Anthropic has no such parameter; leave it out")
-    if "top_p" in body and "temperature" in body:
-        raise InvalidRequest.field("top_p", "Anthropic takes either 'temperature' or 'top_p'; leave one out")
-    if (count := body.pop("n", 1)) != 1:
-        raise InvalidRequest.field("n", f"Anthropic gives one answer, so 'n' is 1 or left out, not {count}")
     for name in ("max_tokens", "max_completion_tokens"):
-        if body.get(name, 0) > MOST_TOKENS:
+        if data.get(name, 0) > MOST_TOKENS:
             raise InvalidRequest.field(name, f"at most {MOST_TOKENS} tokens can be asked for")
-    body.pop("stream_options", None)
+    if "top_p" in data and "temperature" in data:
+        raise InvalidRequest.field("top_p", "Anthropic takes either 'temperature' or 'top_p'; leave one out")
+    one_answer(data, "Anthropic")
+    body = take(data, "Anthropic", takes)
     if "temperature" in body:
         body["temperature"] = 0.5 * body["temperature"]
-    if (stop := body.pop("stop", None)) is not None:
-        body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    if "stop_sequences" in body:
+        body["stop_sequences"] = as_list(body["stop_sequences"])
     if (user := body.pop("user", None)) is not None:
         body["metadata"] = {"user_id": user, **body.get("metadata", {})}
+    return body
 
 
 def _set_output(body: Json) -> None:
@@ -112,7 +106,7 @@ def _set_output(body: Json) -> None:
     if form.get("type") == "json_schema" and isinstance(named := form.get("json_schema"), dict):
         wanted["format"] = {"type": "json_schema", "schema": named.get("schema") or {}}
     elif form.get("type") != "text":
-        raise InvalidRequest.field(
+        raise UnsupportedParameter.field(
             "response_format", "Anthropic takes 'text' or 'json_schema', with the schema given"
         )
     if not wanted:

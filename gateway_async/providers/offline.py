@@ -19,7 +19,8 @@ import orjson
 from gateway_async.call import Answer, Call, Headers, StreamAnswer
 from gateway_async.config import Model, RouteType
 from gateway_async.errors import InvalidRequest
-from gateway_async.providers._base import Json, new_id, now
+from gateway_async.providers._answers import new_id, now
+from gateway_async.providers._base import Json
 from gateway_async.providers._sample import sample
 
 DIMENSIONS = 256

@@ -6,7 +6,7 @@ the address instead of the model in the body.
 """
 
 from gateway_async.config import Model, OpenAIAPIType, OpenAIConfig, RouteType
-from gateway_async.providers._base import join_url
+from gateway_async.providers._requests import join_url
 from gateway_async.providers.openai_compatible import PATHS, OpenAIAdapter
 
 
@@ -27,7 +27,6 @@ class OpenAI:
             url=_url(config, PATHS[kind]),
             headers=_headers(config, key),
             model=model.name if config.openai_api_type is OpenAIAPIType.OPENAI else None,
-            secrets=(key,),
         )
 
 

@@ -11,7 +11,10 @@ import orjson
 
 from gateway_async.config import RouteType
 from gateway_async.errors import UpstreamError
-from gateway_async.providers._base import EventReader, Json, invalid, json_object, new_id, now
+from gateway_async.providers._answers import json_object, new_id, now
+from gateway_async.providers._base import Json
+from gateway_async.providers._errors import invalid
+from gateway_async.providers._streams import EventReader
 from gateway_async.sse import Event
 
 _Shape = Mapping[str, type | tuple[type, ...]]

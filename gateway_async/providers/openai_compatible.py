@@ -11,13 +11,9 @@ import orjson
 
 from gateway_async.config import RouteType
 from gateway_async.errors import UpstreamError
-from gateway_async.providers._base import (
-    EventReader,
-    Json,
-    UpstreamRequest,
-    UpstreamResponse,
-    upstream_error,
-)
+from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
+from gateway_async.providers._errors import upstream_error
+from gateway_async.providers._streams import EventReader
 from gateway_async.providers.openai_answer import ChatReader, CompletionReader, standard_answer
 
 PATHS: Mapping[RouteType, str] = {
@@ -39,14 +35,12 @@ class OpenAIAdapter:
     model: str | None
     """Sent as `model`; None where the address names the model."""
 
-    secrets: tuple[str, ...] = ()
-
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The caller's own request, with the model's name."""
         body = data if self.model is None else {"model": self.model, **data}
         return UpstreamRequest(self.url, self.headers, orjson.dumps(body))
 
-    def answer(self, response: UpstreamResponse) -> bytes:
+    def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The upstream's own answer, once it is known to have the standard shape."""
         return standard_answer(response.body, self.provider, self.kind, self.model or "")
 
@@ -57,4 +51,4 @@ class OpenAIAdapter:
 
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """The upstream's error, with the caller's status where the caller is at fault."""
-        return upstream_error(self.provider, response, secrets=self.secrets)
+        return upstream_error(self.provider, response)

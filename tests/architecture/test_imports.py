@@ -210,7 +210,11 @@ def test_the_engine_takes_only_the_base_of_the_providers() -> None:
     for name in ("gateway", "upstream", "upstream_proxy"):
         imports = ours(modules()[f"gateway_async.{name}"].imports, "gateway_async")
         found = {each for each in imports if each.startswith("gateway_async.providers")}
-        assert found <= {"gateway_async.providers", "gateway_async.providers._base"}
+        assert found <= {
+            "gateway_async.providers",
+            "gateway_async.providers._base",
+            "gateway_async.providers._errors",
+        }
 
 
 def test_the_blocking_package_and_the_server_do_not_know_each_other() -> None:

@@ -37,7 +37,7 @@ OURS: Mapping[str, tuple[frozenset[str], str]] = {
     ),
     "config.Provider": (frozenset({"GEMINI"}), "CONTRACT.md, providers: gemini, from newer pages"),
     "config.GatewayConfig": (frozenset({"server"}), "CONTRACT.md, configuration: the server's own settings"),
-    "config.RouteConfig": (frozenset({"timeouts"}), "CONTRACT.md, configuration: timeouts of a route"),
+    "config.RouteConfig": (frozenset({"timeouts", "drop_unsupported"}), "CONTRACT.md, configuration, ours"),
     "config.AI21LabsConfig": (frozenset({"ai21labs_api_base"}), _BASE_ADDRESS),
     "config.AmazonBedrockConfig": (frozenset({"bedrock_api_base"}), _BASE_ADDRESS),
     "config.AnthropicConfig": (frozenset({"anthropic_api_base"}), _BASE_ADDRESS),

@@ -6,7 +6,8 @@ import pytest
 
 from gateway_async.errors import GatewayError, UpstreamError, UpstreamInvalid, UpstreamUnavailable
 from gateway_async.gateway import ProviderStream
-from gateway_async.providers._base import EventReader, UpstreamResponse
+from gateway_async.providers._base import UpstreamResponse
+from gateway_async.providers._streams import EventReader
 from gateway_async.secrets import Secret
 from gateway_async.sse import Event
 

@@ -44,7 +44,7 @@ def config(upstream: Upstream, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def theirs(config: Path, upstream: Upstream, folder: Path) -> Iterator[Gateway]:
     """mlflow's gateway."""
-    with peer_gateway(config, log=folder / "theirs.log", anthropic_base=f"{upstream.url}/v1") as gateway:
+    with peer_gateway(config, log=folder / "theirs.log", upstream=upstream.url) as gateway:
         yield gateway
 
 

@@ -245,11 +245,11 @@ def our_gateway(config: Path, *, log: Path) -> Iterator[Gateway]:
 
 
 @contextmanager
-def peer_gateway(config: Path, *, log: Path, anthropic_base: str) -> Iterator[Gateway]:
-    """mlflow's gateway, with the Anthropic address of the mock upstream in place of the vendor's."""
+def peer_gateway(config: Path, *, log: Path, upstream: str) -> Iterator[Gateway]:
+    """mlflow's gateway, with the mock upstream in the place of every vendor."""
     port = free_port()
     command = [PEER_PYTHON, "-W", "ignore", str(HERE / "launch_mlflow.py"), str(config), str(port)]
-    with started(command, port=port, log=log, env={"PEER_ANTHROPIC_BASE": anthropic_base}) as gateway:
+    with started(command, port=port, log=log, env={"PEER_UPSTREAM": upstream}) as gateway:
         yield gateway
 
 

@@ -1,14 +1,19 @@
-"""The routes of the peer tests, in a configuration that both gateways load."""
+"""The routes of the peer tests, in a configuration that both gateways load.
 
+Those of OpenAI and Anthropic stand here; each `routes_<provider>.py` beside has `endpoints(upstream)` for its own.
+"""
+
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 
 
 def configuration(upstream: str) -> dict[str, Any]:
-    """Every kind of OpenAI and Anthropic route, all of them answered by the mock upstream at this address.
+    """Every route, all of them answered by the mock upstream at this address.
 
-    mlflow ignores `anthropic_api_base`; the launcher of the peer sets the address there.
+    mlflow ignores `anthropic_api_base` and its like; the launcher of the peer sends it there all the same.
     """
     openai = {"openai_api_key": "sk-openai-test", "openai_api_base": f"{upstream}/v1"}
     organization = {**openai, "openai_organization": "org-1"}
@@ -23,23 +28,26 @@ def configuration(upstream: str) -> dict[str, Any]:
     anthropic = {"anthropic_api_key": "sk-ant-test", "anthropic_api_base": f"{upstream}/v1"}
     every = (CHAT, COMPLETIONS, EMBEDDINGS)
     endpoints = [
-        *(_endpoint("openai", "gpt-4o-mini", openai, kind) for kind in every),
-        *(_endpoint("openai", "gpt-4o-mini", organization, kind, name="organization") for kind in every),
-        *(_endpoint("openai", "gpt-4o-mini", azure, kind, name="azure") for kind in every),
-        *(_endpoint("openai", "gpt-4o-mini", azuread, kind, name="azuread") for kind in every),
-        _endpoint(
+        *(endpoint("openai", "gpt-4o-mini", openai, kind) for kind in every),
+        *(endpoint("openai", "gpt-4o-mini", organization, kind, name="organization") for kind in every),
+        *(endpoint("openai", "gpt-4o-mini", azure, kind, name="azure") for kind in every),
+        *(endpoint("openai", "gpt-4o-mini", azuread, kind, name="azuread") for kind in every),
+        endpoint(
             "openai", "gpt-4o-mini", {**openai, "openai_api_version": "2099-01-01"}, CHAT, name="version"
         ),
-        *(_endpoint("anthropic", "claude-test", anthropic, kind) for kind in every),
-        {**_endpoint("openai", "gpt-4o-mini", openai, CHAT, name="limited"), "limit": LIMIT},
+        *(endpoint("anthropic", "claude-test", anthropic, kind) for kind in every),
+        {**endpoint("openai", "gpt-4o-mini", openai, CHAT, name="limited"), "limit": LIMIT},
     ]
+    for path in sorted(Path(__file__).parent.glob("routes_*.py")):
+        endpoints += import_module(f"tests.peer.{path.stem}").endpoints(upstream)
     return {"endpoints": endpoints}
 
 
 LIMIT = {"calls": 1, "renewal_period": "hour"}
 
 
-def _endpoint(provider: str, model: str, config: dict[str, str], kind: str, name: str = "") -> dict[str, Any]:
+def endpoint(provider: str, model: str, config: dict[str, Any], kind: str, name: str = "") -> dict[str, Any]:
+    """An endpoint of the file, named `<provider or name>-<chat, completions or embeddings>`."""
     return {
         "name": f"{name or provider}-{kind.rpartition('/')[2]}",
         "endpoint_type": kind,

@@ -9,6 +9,7 @@ A case is a file `recorded/<provider>/<name>.json`:
 - `upstream_answer`: `body` (a text where it is no JSON), and `status` and `headers` where they are not 200 and none.
   Then `answer` is what the caller gets.
 - `upstream_events`: in its place, the lines of a stream. Then `chunks` is what the caller gets.
+- `upstream_frames`: in its place, the messages of a stream in AWS's binary format, each `{"headers", "payload"}`.
 - `error`: how it ends, where it does not end well: the kind of the error and its attributes.
 - `folds_to`: the case whose answer the chunks add up to.
 - `shape`: why the upstream's side is not of the vendor's own types; absent where it is.
@@ -17,6 +18,8 @@ In an answer `<now>` stands for the time of the call and `<id>` for an id of our
 """
 
 import json
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +36,8 @@ from gateway_async.validation import decode, validate
 Json = dict[str, Any]
 
 FOLDER = Path(__file__).parent / "recorded"
-KEYS = ("sk-recorded-openai", "sk-ant-recorded")
-"""The keys of the recorded cases."""
+KEYS = ("sk-recorded-openai", "sk-ant-recorded", "key-recorded")
+"""The keys of the recorded cases: OpenAI's, Anthropic's, everybody else's."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Case:
     upstream_request: Json
     upstream_answer: Json | None = None
     upstream_events: Sequence[str] | None = None
+    upstream_frames: Sequence[Json] | None = None
     answer: Json | None = None
     chunks: Sequence[Json] | None = None
     error: Json | None = None
@@ -63,7 +67,17 @@ class Case:
     @property
     def streams(self) -> bool:
         """The answer is a stream."""
-        return self.upstream_events is not None
+        return self.upstream_events is not None or self.upstream_frames is not None
+
+    @property
+    def of_events(self) -> bool:
+        """The stream is one of server-sent events, not of lines that are JSON, and not binary."""
+        return any(line.startswith("data:") for line in self.upstream_events or ())
+
+    @property
+    def line_ends(self) -> Sequence[str]:
+        """How the lines of the stream may end."""
+        return ("\n", "\r\n", "\r") if self.of_events else ("\n", "\r\n") if self.upstream_events else ("\n",)
 
     @property
     def fails(self) -> bool:
@@ -117,14 +131,30 @@ class Case:
 
     def stream_bytes(self, line_end: str = "\n") -> bytes:
         """The bytes of the upstream's stream."""
+        if self.upstream_frames is not None:
+            return b"".join(frame_bytes(frame) for frame in self.upstream_frames)
         return "".join(line + line_end for line in self.upstream_events or ()).encode()
 
     def upstream_data(self) -> list[Json]:
         """The JSON of each upstream event whose data stands on one line."""
-        lines = [
-            line.removeprefix("data:") for line in self.upstream_events or () if line.startswith("data:")
-        ]
-        return [json.loads(line) for line in lines if line.strip() != "[DONE]"]
+        if self.upstream_frames is not None:
+            return [frame["payload"] for frame in self.upstream_frames]
+        lines = self.upstream_events or ()
+        if self.of_events:
+            lines = [line.removeprefix("data:") for line in lines if line.startswith("data:")]
+        return [json.loads(line) for line in lines if line.strip() not in ("", "[DONE]")]
+
+
+def frame_bytes(frame: Json) -> bytes:
+    """A message of AWS's event streams: https://smithy.io/2.0/aws/amazon-eventstream.html."""
+    headers = b"".join(
+        struct.pack("!B", len(name)) + name.encode() + struct.pack("!BH", 7, len(value)) + value.encode()
+        for name, value in frame["headers"].items()
+    )
+    payload = json.dumps(frame["payload"], ensure_ascii=False).encode()
+    prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
+    message = prelude + struct.pack("!I", zlib.crc32(prelude)) + headers + payload
+    return message + struct.pack("!I", zlib.crc32(message))
 
 
 @dataclass

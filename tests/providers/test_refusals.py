@@ -188,7 +188,7 @@ ONE_OF_EACH = [CHAT, OLDER, OPENAI_CHAT, CASES["openai/completions"], CASES["ope
 def test_an_answer_that_is_none_is_the_upstreams_fault(case: Case, body: bytes) -> None:
     """A 200 whose body is not what the API promises is a 502 that says whose it is."""
     with pytest.raises(UpstreamInvalid, match=case.provider) as failed:
-        case.adapter().answer(UpstreamResponse(200, {}, body))
+        case.adapter().answer(UpstreamResponse(200, {}, body), case.data())
 
     assert failed.value.status == 502
     assert len(failed.value.message) < 1000
@@ -201,7 +201,7 @@ def test_arguments_too_deep_to_write_are_the_upstreams_fault() -> None:
     assert DEEP in body
 
     with pytest.raises(UpstreamInvalid):
-        tools.adapter().answer(UpstreamResponse(200, {}, body))
+        tools.adapter().answer(UpstreamResponse(200, {}, body), tools.data())
 
 
 @pytest.mark.parametrize("status", [400, 500])

@@ -108,7 +108,7 @@ def test_a_strange_answer_is_passed_on_or_is_the_upstreams_fault(case: Case, dat
     assert case.upstream_answer is not None
     body = json.dumps(mutated(case.upstream_answer["body"], data)).encode()
 
-    answer = tried(lambda: case.adapter().answer(UpstreamResponse(200, {}, body)))
+    answer = tried(lambda: case.adapter().answer(UpstreamResponse(200, {}, body), case.data()))
 
     if isinstance(answer, bytes):
         assert_standard(json.loads(answer), "data" if case.kind == "llm/v1/embeddings" else "choices")

@@ -1,0 +1,212 @@
+"""Parts of requests: what of OpenAI's a provider takes, under which name, and what it can't be given."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from gateway_async.errors import InvalidRequest, UnsupportedParameter
+from gateway_async.providers._base import Json
+
+ANY: Any = object()
+"""Stands for every value, among those that ask for nothing."""
+
+PARAMETERS: Mapping[str, tuple[Any, ...]] = {
+    "audio": (),
+    "best_of": (1,),
+    "dimensions": (),
+    "echo": (False,),
+    "encoding_format": ("float", "base64"),
+    "frequency_penalty": (0,),
+    "function_call": ("none",),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "max_completion_tokens": (),
+    "max_tokens": (),
+    "metadata": ({},),
+    "modalities": (["text"],),
+    "moderation": (),
+    "n": (1,),
+    "parallel_tool_calls": (True,),
+    "prediction": (),
+    "presence_penalty": (0,),
+    "prompt_cache_key": (),
+    "prompt_cache_options": (),
+    "prompt_cache_retention": (),
+    "reasoning_effort": (),
+    "response_format": ({"type": "text"},),
+    "safety_identifier": (),
+    "seed": (),
+    "service_tier": ("auto", "default"),
+    "stop": ([],),
+    "store": (False,),
+    "stream_options": (ANY,),
+    "suffix": ("",),
+    "temperature": (),
+    "tool_choice": ("none",),
+    "tools": ([],),
+    "top_logprobs": (0,),
+    "top_p": (1,),
+    "user": (),
+    "verbosity": (),
+    "web_search_options": (),
+}
+"""OpenAI's parameters, each with the values that ask for nothing: they do no harm where a provider has it not.
+
+What a stream tells of its usage, and base64 for embeddings, are made here from what the upstream says.
+"""
+
+
+def take(data: Json, vendor: str, takes: Mapping[str, str]) -> Json:
+    """The request with the parameters that the provider takes, under its names for them.
+
+    What is no parameter of OpenAI's (`messages`, `prompt` and `input` too, and `stream`) stays as it is: it is the
+    vendor's own.
+
+    Args:
+        data: The request.
+        vendor: The provider, as a sentence names it: "Cohere".
+        takes: OpenAI's name → the provider's, for each parameter that the provider takes.
+
+    Raises:
+        UnsupportedParameter: The provider has nothing for one of OpenAI's parameters, and it asks for something.
+    """
+    body: Json = {}
+    for name, value in data.items():
+        if name in takes:
+            body.setdefault(takes[name], value)
+        elif (neutral := PARAMETERS.get(name)) is None:
+            body[name] = value
+        elif ANY not in neutral and not any(
+            value is n or (value == n and type(value) is not bool) for n in neutral
+        ):
+            raise UnsupportedParameter.field(name, f"{vendor} has no such parameter; leave it out")
+    return body
+
+
+def one_answer(data: Json, vendor: str) -> None:
+    """Accept a request for one answer, where the provider gives no more.
+
+    Raises:
+        UnsupportedParameter: It asks for several.
+    """
+    if (count := data.get("n", 1)) != 1:
+        raise UnsupportedParameter.field(
+            "n", f"{vendor} gives one answer, so 'n' is 1 or left out, not {count}"
+        )
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value in a list, unless it is one (`stop` may be a text or several)."""
+    return value if isinstance(value, list) else [value]
+
+
+class DataURL(NamedTuple):
+    """A file that stands in its own address."""
+
+    media_type: str
+    data: str
+    """Base64."""
+
+
+_DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)(;[\w-]+=[\w-]+)*;base64,(?P<data>.*)", re.DOTALL)
+
+
+def data_url(url: str) -> DataURL | None:
+    """What stands in a `data:{media type};base64,{data}`; None for any other address."""
+    found = _DATA_URL.fullmatch(url)
+    return DataURL(found["kind"], found["data"]) if found else None
+
+
+def web_url(url: str, at: str) -> str:
+    """The address, which must be one of the web.
+
+    Raises:
+        InvalidRequest: It is none.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise InvalidRequest.field(at, "an https:// address or 'data:{media type};base64,{data}' is expected")
+    return url
+
+
+def plain_text(content: Any, at: str, vendor: str) -> str:
+    """The text of a message for a provider that takes nothing else.
+
+    Args:
+        content: The message's content: a text, parts, or None.
+        at: The message's path in the body: `messages.0`.
+        vendor: The provider, as a sentence names it.
+
+    Raises:
+        InvalidRequest: A part is no text; the error names it.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    for index, part in enumerate(content):
+        if part["type"] != "text":
+            raise InvalidRequest.field(
+                f"{at}.content.{index}", f"{vendor} takes text only, not {part['type']!r}"
+            )
+    return "".join(part["text"] for part in content)
+
+
+def call_arguments(call: Json, at: str, vendor: str) -> tuple[str, Json]:
+    """The name and the arguments of a call that the assistant made before.
+
+    Args:
+        call: One of a message's `tool_calls`.
+        at: Its path in the body: `messages.1.tool_calls.0`.
+        vendor: The provider, as a sentence names it.
+
+    Raises:
+        InvalidRequest: It is no call of a function, or its arguments are no JSON object.
+    """
+    if not isinstance(function := call.get("function"), dict):
+        raise InvalidRequest.field(at, f"{vendor} takes calls of functions only")
+    try:
+        given = orjson.loads(function["arguments"] or "{}")
+    except orjson.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict):
+        raise InvalidRequest.field(f"{at}.function.arguments", "a JSON object in a string is expected")
+    return function["name"], given
+
+
+def functions_only(data: Json, vendor: str) -> list[Json]:
+    """The functions among a request's tools, which must all be some.
+
+    Raises:
+        InvalidRequest: A tool is none; the error names it.
+    """
+    found = []
+    for index, tool in enumerate(data.get("tools") or ()):
+        if tool["type"] != "function" or not isinstance(tool.get("function"), dict):
+            raise InvalidRequest.field(f"tools.{index}", f"{vendor} takes functions, each under 'function'")
+        found.append(tool["function"])
+    return found
+
+
+def chosen_function(choice: Any, vendor: str) -> str | None:
+    """The name of the one function that `tool_choice` wants; None for `auto`, `none` and `required`.
+
+    Raises:
+        InvalidRequest: It is none of these.
+    """
+    if choice in ("auto", "none", "required"):
+        return None
+    function = (
+        choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
+    )
+    if isinstance(function, dict) and isinstance(name := function.get("name"), str):
+        return name
+    raise InvalidRequest.field(
+        "tool_choice", f"{vendor} takes 'auto', 'none', 'required' or one function's name"
+    )
+
+
+def join_url(base: str, *parts: str) -> str:
+    """The base address with parts added to its path; a query that it holds stays at the end."""
+    address, mark, query = base.partition("?")
+    return "/".join([address.rstrip("/"), *parts]) + mark + query
