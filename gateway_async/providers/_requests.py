@@ -82,7 +82,9 @@ def take(data: Json, vendor: str, takes: Mapping[str, str]) -> Json:
         elif ANY not in neutral and not any(
             value is n or (value == n and type(value) is not bool) for n in neutral
         ):
-            raise UnsupportedParameter.field(name, f"{vendor} has no such parameter; leave it out")
+            raise UnsupportedParameter.field(
+                name, f"{vendor} has no such parameter; leave it out, or set drop_unsupported on the route"
+            )
     return body
 
 

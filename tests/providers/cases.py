@@ -135,6 +135,13 @@ class Case:
             return b"".join(frame_bytes(frame) for frame in self.upstream_frames)
         return "".join(line + line_end for line in self.upstream_events or ()).encode()
 
+    @property
+    def stream_type(self) -> str:
+        """The content type of the upstream's stream."""
+        if self.upstream_frames is not None:
+            return "application/vnd.amazon.eventstream"
+        return "text/event-stream" if self.of_events else "application/stream+json"
+
     def upstream_data(self) -> list[Json]:
         """The JSON of each upstream event whose data stands on one line."""
         if self.upstream_frames is not None:

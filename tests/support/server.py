@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,13 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **(extra or {})}
 
 
-def command(*arguments: str) -> list[str]:
+OURS = ("-m", "gateway_server")
+"""What Python runs."""
+
+
+def command(*arguments: str, program: Sequence[str] = OURS) -> list[str]:
     """The command line."""
-    return [sys.executable, "-m", "gateway_server", *arguments]
+    return [sys.executable, *program, *arguments]
 
 
 def run_command(
@@ -138,6 +142,7 @@ def running(
     *options: str,
     workers: int = 1,
     env: Mapping[str, str] | None = None,
+    program: Sequence[str] = OURS,
 ) -> Iterator[Server]:
     """A gateway in a process (group) of its own, ready for connections; it is ended on leaving.
 
@@ -147,11 +152,13 @@ def running(
         options: More for the command line.
         workers: How many processes answer.
         env: Added to its environment.
+        program: What Python runs in the place of the command line's module.
     """
     if isinstance(config, dict):
         config = write_config(folder / "gateway.yaml", config)
     where = () if config is None else ("--config-path", str(config))
-    arguments = command("start", "--port", "0", "--json", "--workers", str(workers), *where, *options)
+    options = ("start", "--port", "0", "--json", "--workers", str(workers), *where, *options)
+    arguments = command(*options, program=program)
     log = folder / "stderr.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(

@@ -1,0 +1,132 @@
+"""Every recorded case through a running gateway, asked by OpenAI's own client: sockets on both sides."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+
+from tests.providers.cases import CASES, KEYS, Case, each, settled
+from tests.support.server import Server, running
+from tests.support.upstream import MockUpstream, Reply
+
+Json = dict[str, Any]
+
+CONTENT = ("messages", "prompt", "input", "stream")
+"""What OpenAI's client takes as its own arguments; the rest of a request goes beside them."""
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A gateway with a route for each case, whose providers are all the recorded upstream."""
+    endpoints = [
+        {"name": route(case), "endpoint_type": case.kind, "model": case.model} for case in CASES.values()
+    ]
+    env = {"RECORDED_UPSTREAM": shared_upstream.url}
+    program = ["-m", "tests.providers.launch_redirected"]
+    folder = tmp_path_factory.mktemp("recorded")
+    with running(folder, {"endpoints": endpoints}, env=env, program=program) as server:
+        yield server
+    assert "Traceback" not in server.log, server.log[-5000:]
+    assert [key for key in KEYS if key in server.log] == []
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Server) -> Iterator[openai.OpenAI]:
+    """OpenAI's client, which knows nothing of the providers."""
+    http = openai.DefaultHttpxClient(trust_env=False, timeout=20.0)
+    with openai.OpenAI(
+        base_url=f"{gateway.url}/v1", api_key="any", max_retries=0, http_client=http
+    ) as client:
+        yield client
+
+
+def route(case: Case) -> str:
+    """The name of a case's route."""
+    return case.name.replace("/", "--")
+
+
+def ask(client: openai.OpenAI, case: Case) -> Any:
+    """The case's request."""
+    call: Any = {
+        "llm/v1/chat": client.chat.completions,
+        "llm/v1/completions": client.completions,
+        "llm/v1/embeddings": client.embeddings,
+    }[case.kind]
+    request = {("input" if name == "text" else name): value for name, value in case.request.items()}
+    own = {name: request.pop(name) for name in CONTENT if name in request}
+    if case.kind == "llm/v1/embeddings":  # it would ask for base64 by itself
+        request.setdefault("encoding_format", "float")
+        own["encoding_format"] = request.pop("encoding_format")
+    return call.create(model=route(case), extra_body=request or None, **own)
+
+
+def replay(upstream: MockUpstream, case: Case) -> None:
+    """Answer as recorded from now on."""
+    if case.streams:
+        whole = case.stream_bytes()
+        pieces = [whole[at : at + 200] for at in range(0, len(whole), 200)]
+        upstream.reply(Reply(content_type=case.stream_type, script=pieces))
+    else:
+        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
+
+
+@each(lambda case: case.answer)
+def test_an_answer_reaches_openais_client(client: openai.OpenAI, upstream: MockUpstream, case: Case) -> None:
+    """Through both sockets, all that was recorded: the path and the body upstream, the answer's every field."""
+    replay(upstream, case)
+
+    answer = ask(client, case)
+
+    assert_sent(upstream, case)
+    found = json.loads(answer.model_dump_json(exclude_unset=True, warnings=False))
+    assert found == settled(case.answer, found)
+
+
+@each(lambda case: case.streams and case.chunks)
+def test_a_stream_reaches_openais_client(client: openai.OpenAI, upstream: MockUpstream, case: Case) -> None:
+    """Chunk by chunk what was recorded, and a failure at its place."""
+    replay(upstream, case)
+    chunks: list[Json] = []
+    failed: openai.APIError | None = None
+    try:
+        for chunk in ask(client, case):
+            chunks.append(json.loads(chunk.model_dump_json(exclude_unset=True, warnings=False)))
+    except openai.APIError as error:
+        failed = error
+
+    assert_sent(upstream, case)
+    assert chunks == settled(case.chunks, chunks)
+    assert (failed and failed.message) == (case.error and case.error["message"])
+
+
+@each(lambda case: case.fails and not case.chunks)
+def test_an_error_reaches_openais_client(client: openai.OpenAI, upstream: MockUpstream, case: Case) -> None:
+    """With its status, before any chunk of a stream, and the upstream's own words."""
+    assert case.error is not None
+    replay(upstream, case)
+
+    with pytest.raises(openai.APIStatusError) as refused:
+        ask(client, case)
+
+    expected = 400 if case.error["status"] == 422 else case.error["status"]
+    assert refused.value.status_code == expected
+    assert isinstance(refused.value.body, dict)
+    assert refused.value.body["message"] == case.error["message"]
+    assert [key for key in KEYS if key in refused.value.response.text] == []
+
+
+def assert_sent(upstream: MockUpstream, case: Case) -> None:
+    """The upstream got what was recorded."""
+    sent, expected = upstream.request(), case.upstream_request
+    url = urlsplit(expected["url"])
+    assert sent.path == (f"{url.path}?{url.query}" if url.query else url.path)
+    body = expected["body"]
+    if case.kind == "llm/v1/embeddings" and "encoding_format" not in case.request:
+        assert {**sent.json, "encoding_format": None} == {**body, "encoding_format": None}
+    else:
+        assert sent.json == body
+    for name, value in expected["headers"].items():
+        assert sent.headers[name.lower()] == value
