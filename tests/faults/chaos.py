@@ -176,6 +176,7 @@ async def chaos(
                 task.result()
     finally:
         server.close()
+        await rounds()  # who is being accepted in this moment is known then
         for peer in upstream.peers:
             peer.writer.transport.abort()
             if peer._leaving is not None:
@@ -183,6 +184,12 @@ async def chaos(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await rounds()
+
+
+async def rounds() -> None:
+    """Let the loop do what is to be done now, and what follows from that."""
+    for _ in range(5):
         await asyncio.sleep(0)
 
 

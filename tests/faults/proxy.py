@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.faults.chaos import rounds
+
 
 @dataclass
 class Proxy:
@@ -32,10 +34,11 @@ async def proxy() -> AsyncIterator[Proxy]:
         yield started
     finally:
         server.close()
+        await rounds()  # who is being accepted in this moment is known then
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        await rounds()
 
 
 async def _serve(started: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,11 +9,13 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Step(Enum):
@@ -121,7 +123,8 @@ class MockUpstream:
         self._reply = chat()
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[Any]] = set()
+        self._steps: set[asyncio.Task[Any]] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mock upstream", daemon=True)
         self._thread.start()
@@ -164,7 +167,7 @@ class MockUpstream:
     def close(self) -> None:
         """Stop, and break off what is under way."""
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _until(self, holds: Any, timeout: float, otherwise: str) -> None:
         with self._changed:
@@ -189,9 +192,12 @@ class MockUpstream:
         self._ready.set()
         await self._stop.wait()
         server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0)  # who was taken in this very moment is known then
+        while tasks := self._connections | self._steps:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert isinstance(reader, _Reader)
@@ -205,8 +211,8 @@ class MockUpstream:
             while request := await _read(reader):
                 reply = self._reply
                 self._note(lambda request=request: self.received.append(request))
-                answer = asyncio.ensure_future(_answer(reply, writer, self._gate))
-                gone = asyncio.ensure_future(reader.ended.wait())
+                answer = self._step(_answer(reply, writer, self._gate))
+                gone = self._step(reader.ended.wait())
                 done, _ = await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
                 if answer not in done or isinstance(answer.exception(), ConnectionError):
                     answer.cancel()
@@ -218,8 +224,17 @@ class MockUpstream:
                 self._note(lambda request=request: setattr(request, "answered", True))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # what was not sent yet would hold it open
+            raise
         finally:
             writer.close()
+
+    def _step(self, step: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = self._loop.create_task(step)
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+        return task
 
     def _note(self, change: Any) -> None:
         with self._changed:
