@@ -15,8 +15,8 @@ def server(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFacto
     """The gateway. When all is done, its log must hold no key and no error that nobody expected."""
     with running(tmp_path_factory.mktemp("server"), everything(shared_upstream.url)) as server:
         yield server
-        assert KEY not in server.log
-        assert "Traceback" not in server.log, server.log[-5000:]
+    assert KEY not in server.log
+    assert "Traceback" not in server.log, server.log[-5000:]
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from tests.support.server import Server
 from tests.support.upstream import HOLD, MockUpstream, Reply, chat, delta, stream, words
 
 AIM = 0.1
-BOUND = 1.0
-"""What a busy machine is granted."""
+BOUND = 8.0
+"""What a busy machine is granted; without the watching a call would go on for longer than any test waits."""
 
 
 def call(*, openai: bool, streamed: bool, route: str = "up-chat") -> bytes:
@@ -127,7 +127,7 @@ def test_many_leave_at_once(server: Server, upstream: MockUpstream) -> None:
     took = max(upstream.left(upstream.request(index)) for index in range(50)) - left_at
 
     print(f"fifty calls ended within {took * 1000:.0f} ms after their callers left")
-    assert took < 2 * BOUND
+    assert took < BOUND
 
 
 def test_one_who_stays_is_not_disturbed(server: Server, upstream: MockUpstream) -> None:

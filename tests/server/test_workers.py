@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 def two(tmp_path: Path, file: Path) -> Iterator[Server]:
     """A gateway with two workers."""
     with running(tmp_path, file, workers=2) as server:
-        wait_until(lambda: len(server.watching()) == 2, 20, "there were no two workers")
+        wait_until(lambda: len(server.watching()) == 2, 60, "there were no two workers")
         yield server
 
 
@@ -39,10 +39,10 @@ def test_a_worker_that_dies_is_replaced(two: Server) -> None:
 
     for _ in range(20):
         assert names(two) == ["first"]
-    wait_until(lambda: len(two.watching()) == 2 and first not in two.watching(), 20, "none took its place")
+    wait_until(lambda: len(two.watching()) == 2 and first not in two.watching(), 60, "none took its place")
     assert second in two.watching()
     two.signal(signal.SIGTERM)
-    assert two.wait(10) == 0
+    assert two.wait() == 0
 
 
 def test_a_new_worker_has_the_file_as_it_is_now(two: Server, file: Path) -> None:
@@ -52,10 +52,10 @@ def test_a_new_worker_has_the_file_as_it_is_now(two: Server, file: Path) -> None
         os.kill(worker, signal.SIGKILL)
     write_config(file, {"endpoints": [offline("second", "chat")]})
 
-    wait_until(lambda: len(set(two.watching()) - set(before)) == 2, 20, "none took their place")
+    wait_until(lambda: len(set(two.watching()) - set(before)) == 2, 60, "none took their place")
 
     # A worker that read the file before it was changed takes it up soon.
-    wait_until(lambda: all(names(two) == ["second"] for _ in range(10)), 10, "the file was not taken up")
+    wait_until(lambda: all(names(two) == ["second"] for _ in range(10)), 30, "the file was not taken up")
 
 
 def test_a_new_worker_waits_until_the_file_is_right(two: Server, file: Path) -> None:
@@ -69,6 +69,6 @@ def test_a_new_worker_waits_until_the_file_is_right(two: Server, file: Path) -> 
     for _ in range(10):
         assert names(two) == ["first"]
     write_config(file, {"endpoints": [offline("mended", "chat")]})
-    wait_until(lambda: len(two.watching()) == 2, 20, "none took its place")
-    wait_until(lambda: all(names(two) == ["mended"] for _ in range(10)), 10, "the file was not taken up")
+    wait_until(lambda: len(two.watching()) == 2, 60, "none took its place")
+    wait_until(lambda: all(names(two) == ["mended"] for _ in range(10)), 30, "the file was not taken up")
     assert "Traceback" not in two.log

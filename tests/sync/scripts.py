@@ -37,7 +37,7 @@ def script(code: str, *arguments: str, loop: str = "asyncio") -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
     )
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
     return ended.stdout

@@ -10,7 +10,7 @@ from typing import Any
 from gateway_async import AsyncStream
 from gateway_sync import SyncStream
 
-SOON = 20.0
+SOON = 40.0
 """Seconds to wait for what happens at once."""
 
 

@@ -170,7 +170,7 @@ def test_leaving_a_stream_hangs_up(server: Gateway) -> None:
         with client.stream("chat", {"n": 2, "hold_at": 1}) as chunks:
             assert next(chunks) == {"i": 0}
 
-        assert server.left.wait(20)
+        assert server.left.wait(40)
 
 
 def test_dropping_a_stream_hangs_up(server: Gateway) -> None:
@@ -179,7 +179,7 @@ def test_dropping_a_stream_hangs_up(server: Gateway) -> None:
     for _ in client.stream("chat", {"n": 2, "hold_at": 1}):
         break
 
-    assert server.left.wait(20)
+    assert server.left.wait(40)
 
 
 def test_a_stream_outlives_the_variable_of_its_client(server: Gateway) -> None:
