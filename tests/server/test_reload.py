@@ -187,7 +187,7 @@ def test_a_stream_goes_on_when_its_route_is_gone(file: File, upstream: MockUpstr
 async def test_no_request_and_no_stream_is_lost_while_the_file_changes(
     file: File, upstream: MockUpstream
 ) -> None:
-    """Twenty changes, written and renamed over, under load."""
+    """Twenty changes, written and renamed over, and during each of them answers and streams that end well."""
     upstream.reply(words("one ", "two ", "three ", "four", pace=0.05))
     file.change(file.config("steady"))
     done = asyncio.Event()
@@ -213,13 +213,13 @@ async def test_no_request_and_no_stream_is_lost_while_the_file_changes(
             group.create_task(ask(http))
             group.create_task(listen(http))
         for number in range(20):
-            config = file.config("steady", f"new-{number}")
+            config, before = file.config("steady", f"new-{number}"), dict(counted)
             await asyncio.to_thread(file.change, config, rename=bool(number % 2))
+            while any(counted[kind] == before[kind] for kind in counted):  # noqa: ASYNC110 - no event counts
+                await asyncio.sleep(0.01)
         done.set()
 
     print(f"{counted['whole']} answers and {counted['stream']} streams during 20 changes, none lost")
-    assert counted["whole"] > 50
-    assert counted["stream"] > 10
     assert file.everywhere() == [{"steady", "new-19"}] * 10
 
 
