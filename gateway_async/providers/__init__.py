@@ -9,6 +9,8 @@ from gateway_async.providers._base import Provider
 
 PROVIDERS: Mapping[str, str] = {
     "anthropic": "gateway_async.providers.anthropic:provider",
+    "mlflow-model-serving": "gateway_async.providers.mlflow_model_serving:provider",
+    "mosaicml": "gateway_async.providers.mosaicml:provider",
     "offline": "gateway_async.providers.offline:provider",
     "openai": "gateway_async.providers.openai:provider",
 }
