@@ -38,10 +38,23 @@ def upstream_error(
     said = said or error_message(response.body) or "no message"
     status = status or response.status
     retry_after = parse_retry_after(response.headers.get("retry-after"))
+    text = f"{provider} answered {status}: {said}"
     if status in OUR_CREDENTIALS:
         text = f"{provider} refuses the gateway's credentials ({status}): {said}"
-        return UpstreamError(text, provider=provider, upstream_status=status)
-    text = f"{provider} answered {status}: {said}"
+    elif status < 400:
+        text = f"{provider} answered {status}, a redirect, which is not followed"
+    return error_of(provider, status, text, retry_after=retry_after)
+
+
+def error_of(provider: str, status: int, text: str, *, retry_after: float | None = None) -> UpstreamError:
+    """The error that stands for a provider's status.
+
+    Args:
+        provider: Name of the provider.
+        status: What it answered, or would have, had it known in time.
+        text: What the caller is told.
+        retry_after: Seconds after which the same call may pass.
+    """
     if status in CALLER_S:
         code = "NOT_FOUND" if status == 404 else error_code(status)
         return UpstreamRefused(
@@ -53,13 +66,54 @@ def upstream_error(
             error_code=code,
         )
     kind: type[UpstreamError] = UpstreamError
-    if status in (408, 504):
+    if status in OUR_CREDENTIALS:
+        retry_after = None
+    elif status in (408, 504):
         kind = UpstreamTimeout
     elif status in (503, 529):
         kind = UpstreamUnavailable
     elif status < 400:
-        kind, text = UpstreamInvalid, f"{provider} answered {status}, a redirect, which is not followed"
+        kind = UpstreamInvalid
     return kind(text, provider=provider, upstream_status=status, retry_after=retry_after)
+
+
+_BY_NAME = (
+    (re.compile("rate.?limit|quota|exhausted|too.?many|throttl", re.IGNORECASE), 429),
+    (re.compile("overload|unavailable|capacity", re.IGNORECASE), 503),
+    (re.compile("time.?out|deadline", re.IGNORECASE), 504),
+    (re.compile("authenticat|permission|api.?key", re.IGNORECASE), 401),
+    (re.compile("invalid|validation|context_length|content_filter|bad.?request", re.IGNORECASE), 400),
+)
+"""What an error's name means, where it has no number. The first that fits counts."""
+
+
+def reported_error(provider: str, error: object) -> UpstreamError:
+    """The error that a provider reports after it had answered 200, most often within a stream.
+
+    Its number or its name says whose fault it is; without either it is the provider's own.
+
+    Args:
+        provider: Name of the provider.
+        error: What it says: a sentence, or an object with `message` and `code`, `type` or `status`.
+    """
+    said: object = error
+    status = None
+    if isinstance(error, dict):
+        said = error.get("message") or error
+        marks = [error.get(name) for name in ("status_code", "http_status_code", "code", "status", "type")]
+        status = next(filter(None, map(_status_of, marks)), None)
+    text = f"{provider} reports an error: {said}"
+    return UpstreamError(text, provider=provider) if status is None else error_of(provider, status, text)
+
+
+def _status_of(mark: object) -> int | None:
+    if isinstance(mark, str) and mark.isascii() and mark.isdigit():
+        mark = int(mark[:9])
+    if isinstance(mark, int):
+        return mark if 400 <= mark < 600 else None
+    if not isinstance(mark, str):
+        return None
+    return next((status for pattern, status in _BY_NAME if pattern.search(mark)), None)
 
 
 def error_message(body: bytes) -> str:

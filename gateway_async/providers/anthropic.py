@@ -21,8 +21,9 @@ from gateway_async.providers._base import Adapter, Json
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._requests import join_url
 from gateway_async.providers._streams import EventReader, JsonReader
-from gateway_async.providers.anthropic_answer import NAME, MessagesReader, chat_answer, stream_error
+from gateway_async.providers.anthropic_answer import NAME, chat_answer
 from gateway_async.providers.anthropic_request import default_max_tokens, messages_request, sampling
+from gateway_async.providers.anthropic_stream import MessagesReader, stream_error
 
 _CHATS_ONLY = re.compile(r"claude-([3-9]|(opus|sonnet|haiku|fable|mythos)-\d)")
 """Models that the older API does not serve: all since Claude 3. Their completions are chats of one message."""
@@ -65,11 +66,11 @@ class ChatAdapter(JsonAdapter):
 
     def translate(self, value: Json, data: Json) -> Json:
         """The message as a chat answer."""
-        return chat_answer(value)
+        return chat_answer(value, self.provider)
 
     def reader(self, data: Json) -> EventReader:
         """A reader for the events of a message."""
-        return MessagesReader(include_usage=wants_usage(data))
+        return MessagesReader(self.provider, include_usage=wants_usage(data))
 
 
 class CompletionAdapter(JsonAdapter):
@@ -112,7 +113,7 @@ class CompletionReader(JsonReader):
     def chunks(self, value: Json) -> Iterable[bytes]:
         """The chunk that one event stands for."""
         if value.get("type") == "error":
-            raise stream_error(value.get("error"))
+            raise stream_error(NAME, value.get("error"))
         if value.get("type", "completion") != "completion" or "completion" not in value:
             return
         self._chunks.frame |= {key: text_of(value[key]) for key in ("id", "model") if value.get(key)}

@@ -1,21 +1,22 @@
-"""Answers and streams of Anthropic's Messages API in the standard shape.
+"""Answers of Anthropic's Messages API in the standard shape: https://docs.anthropic.com/en/api/messages.
 
-https://docs.anthropic.com/en/api/messages and https://docs.anthropic.com/en/api/messages-streaming. Thoughts stand
-under `reasoning_content` to be read, and whole with their signature under `thinking_blocks`, to be sent back with the
-next request.
+Thoughts stand under `reasoning_content` to be read, and whole with their signature under `thinking_blocks`, to be sent
+back with the next request. Where OpenAI's answers have no place for a block, all of them stand under
+`anthropic_blocks`, to be sent back too.
 """
 
 import json
-from collections.abc import Iterable
-from typing import Any
 
-import orjson
-
-from gateway_async.errors import UpstreamError, UpstreamRefused, UpstreamUnavailable
-from gateway_async.providers._answers import count_of, now, text_of, token_usage
+from gateway_async.providers._answers import (
+    chat_choice,
+    chat_completion,
+    count_of,
+    text_of,
+    token_usage,
+    tool_call,
+)
 from gateway_async.providers._base import Json
 from gateway_async.providers._errors import invalid
-from gateway_async.providers._streams import JsonReader
 
 NAME = "anthropic"
 
@@ -26,40 +27,29 @@ _FINISH = {
     "refusal": "content_filter",
 }
 
-_THOUGHTS = ("thinking", "redacted_thinking")
+THOUGHTS = ("thinking", "redacted_thinking")
 
 
-def chat_answer(value: Json) -> Json:
+def chat_answer(value: Json, provider: str = NAME) -> Json:
     """The answer to a chat."""
     blocks = value.get("content")
     if not isinstance(blocks, list) or not isinstance(value.get("usage"), dict):
-        invalid(NAME, "its answer has no content or no usage")
-    message: Json = {"role": "assistant", "content": None}
+        invalid(provider, "its answer has no content or no usage")
     texts = [text_of(block["text"]) for block in blocks if block.get("type") == "text"]
     calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
-    thoughts = [block for block in blocks if block.get("type") in _THOUGHTS]
-    others = [block for block in blocks if block.get("type") not in ("text", "tool_use", *_THOUGHTS)]
-    if texts or not calls:
-        message["content"] = "".join(texts)
-    if calls:
-        message["tool_calls"] = calls
-    if thoughts:
-        message["thinking_blocks"] = thoughts
-    if thought := "".join(block.get("thinking", "") for block in thoughts):
-        message["reasoning_content"] = thought
-    if others or any(block.get("citations") for block in blocks):
-        message["anthropic_blocks"] = blocks
-    if explanation := (value.get("stop_details") or {}).get("explanation"):
-        message["refusal"] = text_of(explanation)
-    choice = {"index": 0, "message": message, "finish_reason": finish_reason(value.get("stop_reason"))}
-    return {
-        "id": text_of(value["id"]),
-        "object": "chat.completion",
-        "created": now(),
-        "model": text_of(value["model"]),
-        "choices": [choice],
-        "usage": usage(value["usage"]),
-    }
+    thoughts = [block for block in blocks if block.get("type") in THOUGHTS]
+    explanation = (value.get("stop_details") or {}).get("explanation")
+    choice = chat_choice(
+        0,
+        "".join(texts) if texts or not calls else None,
+        finish_reason(value.get("stop_reason")),
+        calls=calls,
+        thinking_blocks=thoughts or None,
+        reasoning_content="".join(block.get("thinking", "") for block in thoughts) or None,
+        anthropic_blocks=None if all(map(is_plain, blocks)) else blocks,
+        refusal=text_of(explanation) if explanation else None,
+    )
+    return chat_completion(value["model"], [choice], usage(value["usage"]), answer_id=text_of(value["id"]))
 
 
 def finish_reason(reason: str | None) -> str:
@@ -79,135 +69,12 @@ def usage(used: Json) -> Json:
     )
 
 
-def stream_error(error: Any) -> UpstreamError:
-    """The error that Anthropic reports within a stream, by its type."""
-    kind, said = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, error)
-    text = f"{NAME} reports an error in its stream: {said or kind}"
-    if kind == "overloaded_error":
-        return UpstreamUnavailable(text, provider=NAME, upstream_status=529)
-    if kind == "rate_limit_error":
-        return UpstreamRefused(text, provider=NAME, status=429, error_code="REQUEST_LIMIT_EXCEEDED")
-    if kind == "invalid_request_error":
-        return UpstreamRefused(text, provider=NAME)
-    return UpstreamError(text, provider=NAME)
-
-
-class MessagesReader(JsonReader):
-    """The events of a message, as chunks.
-
-    Args:
-        include_usage: Send a last chunk that holds the usage.
-    """
-
-    def __init__(self, *, include_usage: bool) -> None:
-        super().__init__(NAME)
-        self._include_usage = include_usage
-        self._frame: Json = {}
-        self._used: Json = {}
-        self._blocks: dict[int, Json] = {}
-        self._calls = 0
-        self._thoughts = 0
-        self._finished = False
-
-    def chunks(self, value: Json) -> Iterable[bytes]:
-        """The chunks that one event stands for."""
-        kind = value.get("type")
-        if kind == "error":
-            raise stream_error(value.get("error"))
-        if kind == "message_start":
-            yield from self._begin(value["message"])
-        elif kind == "content_block_start":
-            yield from self._block(value["index"], value["content_block"])
-        elif kind == "content_block_delta":
-            yield from self._delta(self._blocks[value["index"]], value["delta"])
-        elif kind == "content_block_stop":
-            yield from self._block_end(self._blocks.pop(value["index"]))
-        elif kind == "message_delta":
-            yield from self._message_delta(value["delta"], value.get("usage") or {})
-        elif kind == "message_stop":
-            yield from self._end()
-
-    def _begin(self, message: Json) -> Iterable[bytes]:
-        if self._frame:
-            invalid(NAME, "its stream begins twice")
-        self._used = dict(message.get("usage") or {})
-        self._frame = {
-            "id": text_of(message["id"]),
-            "object": "chat.completion.chunk",
-            "created": now(),
-            "model": text_of(message["model"]),
-        }
-        yield self._chunk({"role": "assistant", "content": ""})
-
-    def _block(self, index: int, block: Json) -> Iterable[bytes]:
-        self._blocks[index] = block
-        kind = block["type"]
-        if kind == "tool_use":
-            block["call"], block["begun"] = self._calls, False
-            self._calls += 1
-            function = {"name": text_of(block["name"]), "arguments": ""}
-            call = {
-                "index": block["call"],
-                "id": text_of(block["id"]),
-                "type": "function",
-                "function": function,
-            }
-            yield self._chunk({"tool_calls": [call]})
-        elif kind == "text" and block.get("text"):
-            yield self._chunk({"content": text_of(block["text"])})
-        elif kind == "thinking" and block.get("thinking"):
-            yield self._chunk({"reasoning_content": text_of(block["thinking"])})
-
-    def _delta(self, block: Json, delta: Json) -> Iterable[bytes]:
-        kind = delta["type"]
-        if kind == "text_delta":
-            yield self._chunk({"content": text_of(delta["text"])})
-        elif kind == "input_json_delta":
-            if text_of(delta["partial_json"]) and block["type"] == "tool_use":
-                block["begun"] = True
-                yield self._arguments(block, delta["partial_json"])
-        elif kind == "thinking_delta":
-            block["thinking"] = block.get("thinking", "") + delta["thinking"]
-            yield self._chunk({"reasoning_content": delta["thinking"]})
-        elif kind == "signature_delta":
-            block["signature"] = delta["signature"]
-
-    def _block_end(self, block: Json) -> Iterable[bytes]:
-        if block["type"] == "tool_use" and not block["begun"]:
-            yield self._arguments(block, json.dumps(block.get("input") or {}))
-        elif block["type"] in _THOUGHTS:
-            yield self._chunk({"thinking_blocks": [{"index": self._thoughts, **block}]})
-            self._thoughts += 1
-
-    def _message_delta(self, delta: Json, used: Json) -> Iterable[bytes]:
-        self._used |= {key: count for key, count in used.items() if count is not None}
-        # It may come several times; the reason stands in one of them.
-        if (reason := delta.get("stop_reason")) is None:
-            return
-        self._finished = True
-        refusal = (delta.get("stop_details") or {}).get("explanation")
-        yield self._chunk({"refusal": text_of(refusal)} if refusal else {}, finish_reason(reason))
-
-    def _end(self) -> Iterable[bytes]:
-        if not self._finished:
-            invalid(NAME, "its stream ends without a stop reason")
-        self.done = True
-        if self._include_usage:
-            yield orjson.dumps({**self._frame, "choices": [], "usage": usage(self._used)})
-
-    def _arguments(self, block: Json, piece: str) -> bytes:
-        return self._chunk({"tool_calls": [{"index": block["call"], "function": {"arguments": piece}}]})
-
-    def _chunk(self, delta: Json, finish: str | None = None) -> bytes:
-        if not self._frame:
-            invalid(NAME, "its stream does not begin with 'message_start'")
-        return orjson.dumps(
-            {**self._frame, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
-        )
+def is_plain(block: Json) -> bool:
+    """Whether OpenAI's answers have a place for all of a block."""
+    return block.get("type") in ("text", "tool_use", *THOUGHTS) and not block.get("citations")
 
 
 def _call(block: Json) -> Json:
     if not isinstance(block["input"], dict):
         raise TypeError("an object is expected")
-    function = {"name": text_of(block["name"]), "arguments": json.dumps(block["input"])}
-    return {"id": text_of(block["id"]), "type": "function", "function": function}
+    return tool_call(text_of(block["id"]), block["name"], json.dumps(block["input"]))

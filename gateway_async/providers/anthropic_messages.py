@@ -51,17 +51,21 @@ def _assistant(message: Json, at: str) -> Any:
     for name in _NOT_CARRIED:
         if message.get(name) is not None:
             raise InvalidRequest.field(f"{at}.{name}", "Anthropic has nothing for it; leave it out")
+    if (blocks := message.get("anthropic_blocks")) is not None:
+        return _blocks(
+            blocks, f"{at}.anthropic_blocks"
+        )  # all that the message held, with what stands beside it
     content = _content(message.get("content") or message.get("refusal") or "", at)
     thoughts, calls = message.get("thinking_blocks") or [], message.get("tool_calls") or []
     if not thoughts and not calls:
         return content
     said = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    blocks = _thoughts(thoughts, f"{at}.thinking_blocks")
+    blocks = _blocks(thoughts, f"{at}.thinking_blocks")
     blocks += [block for block in said if block.get("text") != ""]
     return blocks + [_tool_use(call, f"{at}.tool_calls.{index}") for index, call in enumerate(calls)]
 
 
-def _thoughts(blocks: Any, at: str) -> list[Json]:
+def _blocks(blocks: Any, at: str) -> list[Json]:
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise InvalidRequest.field(at, "the blocks of an earlier answer are expected, unchanged")
     # A stream numbers them; upstream the number is not known.

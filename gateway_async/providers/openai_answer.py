@@ -10,10 +10,9 @@ from typing import Any
 import orjson
 
 from gateway_async.config import RouteType
-from gateway_async.errors import UpstreamError
 from gateway_async.providers._answers import json_object, new_id, now
 from gateway_async.providers._base import Json
-from gateway_async.providers._errors import invalid
+from gateway_async.providers._errors import invalid, reported_error
 from gateway_async.providers._streams import EventReader
 from gateway_async.sse import Event
 
@@ -148,12 +147,6 @@ class CompletionReader(ChatReader):
                 choice["text"] = (choice.pop("delta", None) or _NOTHING).get("content")
                 _complete(choice, _CHOICE, _NOTHING, self.provider, "a choice of its stream")
         return True
-
-
-def reported_error(provider: str, error: object) -> UpstreamError:
-    """The error that an upstream reports after it had answered 200, most often within a stream."""
-    said = error.get("message") if isinstance(error, dict) else error
-    return UpstreamError(f"{provider} reports an error: {said or error}", provider=provider)
 
 
 def _complete(value: Any, shape: _Shape, missing: Mapping[str, Any], provider: str, what: str) -> bool:

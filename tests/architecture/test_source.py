@@ -14,6 +14,7 @@ import gateway_sync
 from tests.architecture.modules import ROOT, Module, modules
 
 MOST_LINES = 400
+MOST_LINES_OF_A_PROVIDER = 250
 
 
 def test_every_module_says_what_it_is_for() -> None:
@@ -24,7 +25,8 @@ def test_every_module_says_what_it_is_for() -> None:
 @pytest.mark.parametrize("module", list(modules().values()), ids=lambda module: module.name)
 def test_a_module_is_read_in_one_sitting(module: Module) -> None:
     """What grows beyond is two ideas."""
-    assert module.lines <= MOST_LINES
+    of_a_provider = module.name.startswith("gateway_async.providers.")
+    assert module.lines <= (MOST_LINES_OF_A_PROVIDER if of_a_provider else MOST_LINES)
 
 
 def importable(module: Module) -> bool:

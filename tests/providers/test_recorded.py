@@ -223,7 +223,7 @@ def _told(value: Any) -> Any:
         for key, part in value.items()
         if key not in ("parsed", "parsed_arguments", "created")
     }
-    if "function" in told or told.get("type") in ("thinking", "redacted_thinking"):
+    if "message" not in told:
         told.pop("index", None)
     if "arguments" in told:
         told["arguments"] = json.loads(told["arguments"])

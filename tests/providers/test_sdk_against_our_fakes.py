@@ -214,7 +214,7 @@ def anthropic_client(place: Place, case: Case) -> anthropic.Anthropic:
 def ask_anthropic(client: anthropic.Anthropic, case: Case) -> Any:
     """Call what the case is about with the recorded parameters."""
     body = case.upstream_request["body"]
-    if case.kind == "llm/v1/completions":  # of which the client has no method any more
+    if address(case).endswith("/complete"):  # of which the client has no method any more
         events = anthropic.Stream[object] if case.streams else None
         return client.post("/v1/complete", cast_to=object, body=body, stream=case.streams, stream_cls=events)
     known = inspect.signature(client.messages.create).parameters
