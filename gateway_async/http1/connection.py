@@ -57,6 +57,7 @@ class Response(asyncio.Protocol):
         """When whoever waits gives up, by the loop's clock; 0: nobody waits."""
 
         self.idle_since = 0.0
+        self._lost = False
         self._reset(stream=False)
         self._complete = True  # nothing was asked yet
 
@@ -89,6 +90,7 @@ class Response(asyncio.Protocol):
             self._fail(ProtocolError(f"more than {MAX_HEADER_BYTES} bytes without a body among them"))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._pool.forget(self)
         if not self._complete:
             framed = "content-length" in self.headers or "transfer-encoding" in self.headers
@@ -239,7 +241,7 @@ class Response(asyncio.Protocol):
         if self._problem is None and not self._complete:
             self._problem = ConnectionAbortedError("the connection was closed on this side")
         self._pool.forget(self)
-        self._transport.abort()
+        self._drop()
 
     def expire(self) -> None:
         """Tell who waits that its time is up."""
@@ -264,5 +266,10 @@ class Response(asyncio.Protocol):
 
     def _fail(self, problem: Exception) -> None:
         self._problem = self._problem or problem
-        self._transport.abort()
+        self._drop()
         self._wake()
+
+    def _drop(self) -> None:
+        # asyncio's own fails on one that the other side ended while there was much to send, once that is sent.
+        if not self._lost:
+            self._transport.abort()

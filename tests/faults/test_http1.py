@@ -842,6 +842,30 @@ async def test_a_refusal_that_comes_before_the_request_is_sent_is_read(
     over.set()
 
 
+@pytest.mark.parametrize("let_go", [Response.done, Response.abort])
+async def test_a_connection_that_ended_behind_a_refusal_can_be_let_go(
+    let_go: Callable[[Response], None], pool: Pool, upstream: Start
+) -> None:
+    """The refusal came early and was the last word, but the upstream took the rest of the request all the same."""
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.send(answer(b"too large", status="413 Content Too Large"))
+        await peer.half_close()
+        await go.wait()
+        await peer.gone()
+
+    server = await upstream(script)
+    response = await ask(pool, server.url, body=b"x" * 2**25, stream=True)
+    await until(lambda: not response.usable())
+    go.set()
+    await server.peers[0].gone()
+
+    assert await read(response) == b"too large"
+    let_go(response)
+
+
 async def test_an_upstream_that_takes_no_more_of_a_request_is_left_at_the_deadline(
     pool: Pool, upstream: Start
 ) -> None:
