@@ -503,7 +503,7 @@ async def test_in_a_storm_of_faults_each_call_ends_in_an_answer_or_an_error(upst
 
     async def call(gateway: Gateway, number: int) -> str:
         try:
-            async with asyncio.timeout(chance.uniform(0, 0.05) if number % 7 == 0 else 30):
+            async with asyncio.timeout(chance.uniform(0, 0.01) if number % 7 == 0 else 60):
                 if number % 2:
                     assert b"Hello" in await ask(gateway)
                     return "answered"
@@ -526,8 +526,8 @@ async def test_in_a_storm_of_faults_each_call_ends_in_an_answer_or_an_error(upst
         callers = await asyncio.gather(*(caller(gateway, 25 * number) for number in range(20)))
     outcomes = list(itertools.chain.from_iterable(callers))
     assert len(outcomes) == 500
-    assert outcomes.count("answered") > 150
+    assert outcomes.count("answered") > 100
     assert outcomes.count("failed") > 100
-    assert outcomes.count("cancelled") > 10
+    assert outcomes.count("cancelled") > 5
     for peer in server.peers:
         await peer.gone()
