@@ -5,7 +5,6 @@ line of it is wrong, is `config_file`'s.
 """
 
 import re
-from collections.abc import Mapping
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +22,6 @@ from pydantic import (
 
 from gateway_async.base_models import ConfigModel, LimitModel, ResponseModel
 from gateway_async.provider_config import (
-    PROVIDER_CONFIGS,
-    WITHOUT_CONFIG,
     AI21LabsConfig,
     AmazonBedrockConfig,
     AnthropicConfig,
@@ -40,11 +37,13 @@ from gateway_async.provider_config import (
     MosaicMLConfig,
     OfflineConfig,
     OpenAIAPIType,
+    OpenAICompatibleConfig,
     OpenAIConfig,
     PaLMConfig,
     Provider,
     TogetherAIConfig,
 )
+from gateway_async.provider_names import needed_settings, plain_name, provider_of, read_settings
 
 __all__ = [
     "AI21LabsConfig",
@@ -69,6 +68,7 @@ __all__ = [
     "MosaicMLConfig",
     "OfflineConfig",
     "OpenAIAPIType",
+    "OpenAICompatibleConfig",
     "OpenAIConfig",
     "PaLMConfig",
     "Provider",
@@ -118,15 +118,7 @@ class Model(ConfigModel):
         Raises:
             ValueError: There is no such provider.
         """
-        known = ", ".join(sorted(PROVIDER_CONFIGS))
-        if not isinstance(value, str):  # and what it is instead may hold a key
-            raise ValueError(f"a provider is named by a text; there are {known}")
-        name = value.value if isinstance(value, Provider) else value
-        if name not in PROVIDER_CONFIGS:
-            name = name.lower().replace("_", "-")
-        if name not in PROVIDER_CONFIGS:
-            raise ValueError(f"the provider {value!r} is not supported; there are {known}")
-        return Provider(name) if name in Provider.values() else name
+        return provider_of(value)
 
     @field_validator("config", mode="before")
     @classmethod
@@ -139,12 +131,7 @@ class Model(ConfigModel):
         provider = values.data.get("provider")
         if provider is None:  # which is an error of its own, and enough of one
             return None
-        wanted = PROVIDER_CONFIGS[_name(provider)]
-        if isinstance(info, ConfigModel) and not isinstance(info, wanted):
-            raise ValueError(
-                f"the provider {_name(provider)!r} takes {wanted.__name__}, not {type(info).__name__}"
-            )
-        return wanted.model_validate(info) if isinstance(info, Mapping) else info
+        return read_settings(provider, info)
 
 
 class AliasedConfigModel(ConfigModel):
@@ -215,10 +202,10 @@ class RouteConfig(AliasedConfigModel):
         Raises:
             ValueError: It has none.
         """
-        name = _name(model.provider)
-        if model.config is None and name not in WITHOUT_CONFIG:
-            needed = ", ".join(k for k, f in PROVIDER_CONFIGS[name].model_fields.items() if f.is_required())
-            raise ValueError(f"the provider {name!r} needs a config: with {needed}")
+        if model.config is None and (needed := needed_settings(model.provider)):
+            raise ValueError(
+                f"the provider {plain_name(model.provider)!r} needs a config: with {', '.join(needed)}"
+            )
         return model
 
     @classmethod
@@ -228,7 +215,7 @@ class RouteConfig(AliasedConfigModel):
         Raises:
             ValueError: It can't.
         """
-        provider, model = _name(values.model.provider), values.model.name or ""
+        provider, model = plain_name(values.model.provider), values.model.name or ""
         if (
             provider == "mosaicml"
             and values.route_type is RouteType.LLM_V1_CHAT
@@ -273,7 +260,7 @@ class RouteConfig(AliasedConfigModel):
         return Route(
             name=self.name,
             route_type=self.route_type.value,
-            model=RouteModelInfo(name=self.model.name, provider=_name(self.model.provider)),
+            model=RouteModelInfo(name=self.model.name, provider=plain_name(self.model.provider)),
             route_url=f"{ROUTE_BASE}{self.name}{QUERY_SUFFIX}",
             limit=self.limit,
         )
@@ -385,7 +372,3 @@ def _check_limit(limit: Limit) -> None:
         raise ValueError(f"calls is {limit.calls}; it is 0 or more")
     if limit.key not in (None, "user", "route"):
         raise ValueError(f"key {limit.key!r} is not known; it is 'user' or 'route'")
-
-
-def _name(provider: str | Provider) -> str:
-    return provider.value if isinstance(provider, Provider) else provider

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from gateway_async.base_models import ConfigModel
 from gateway_async.config import GatewayConfig, Model
 from gateway_async.errors import ConfigError
-from gateway_async.provider_config import PROVIDER_CONFIGS, Provider
+from gateway_async.plugins import UnreadSettings
+from gateway_async.provider_names import provider_of, settings_of
 from gateway_async.zero_config import zero_config
 
 Location = tuple[str | int, ...]
@@ -141,6 +142,18 @@ class Document:
         return [
             self._problem(location, f"unknown key; known are {', '.join(known)}")
             for location, known in _unknown([GatewayConfig], self._today, ())
+        ]
+
+    def unserved(self, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The routes that can't be served, in the form of `ConfigError.problems`.
+
+        Args:
+            reasons: The name of each, and why, from `Gateway.unserved`.
+        """
+        return [
+            self._problem(("endpoints", index, "model", "provider"), reasons[entry["name"]])
+            for index, entry in self._endpoints()
+            if entry.get("name") in reasons
         ]
 
     def _doubles(self) -> Iterator[tuple[Location, str]]:
@@ -283,10 +296,11 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _settings_of(provider: Any) -> list[type[BaseModel]]:
     """The model of a provider's settings."""
     try:
-        found = Model.validate_provider(provider)
+        found = provider_of(provider)
     except ValueError:
         return []
-    return [PROVIDER_CONFIGS[found.value if isinstance(found, Provider) else found]]
+    settings = settings_of(found)
+    return [] if settings is None or settings is UnreadSettings else [settings]
 
 
 def _words(entry: Any) -> str:

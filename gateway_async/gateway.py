@@ -5,12 +5,11 @@ they started with.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
-from pydantic import BaseModel
 
 from gateway_async.call import Answer, Call, Caller, Handler, Headers, StreamAnswer
 from gateway_async.config import GatewayConfig, Route, RouteConfig, RouteType
@@ -26,7 +25,7 @@ from gateway_async.policies import compose
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Adapter, Authorizing, ChunkReader, Responder, UpstreamRequest
 from gateway_async.providers._errors import redact
-from gateway_async.secrets import Secret
+from gateway_async.secrets import Secret, secrets_in
 from gateway_async.upstream import Upstream, UpstreamStream
 from gateway_async.validation import validate
 
@@ -161,17 +160,8 @@ def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
         return bound.respond
     destination = f"{provider.name}/{route.model.name or ''}".rstrip("/")
     headers = (("x-gateway-route", route.name), ("x-gateway-destination", destination))
-    keys = tuple(_keys(config.model.config))
+    keys = tuple(secrets_in(config.model.config))
     return _UpstreamHandler(bound, upstream, headers, keys, drops=config.drop_unsupported)
-
-
-def _keys(settings: Any) -> Iterator[Secret]:
-    """The keys in a provider's settings."""
-    for _, value in settings or ():
-        if isinstance(value, Secret):
-            yield value
-        elif isinstance(value, BaseModel):
-            yield from _keys(value)
 
 
 def _hide(keys: Sequence[Secret], failed: GatewayError) -> None:

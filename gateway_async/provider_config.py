@@ -9,9 +9,11 @@ operation's own path.
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     PlainSerializer,
@@ -21,6 +23,7 @@ from pydantic import (
 )
 
 from gateway_async.base_models import ConfigModel
+from gateway_async.provider_table import ROWS, Row
 from gateway_async.secrets import MASK, Secret, resolve_secret
 
 
@@ -64,12 +67,31 @@ class OpenAIAPIType(str, Enum):
 ApiKey = Annotated[str, AfterValidator(Secret), PlainSerializer(lambda _: MASK, return_type=str)]
 """A secret: masked wherever it would show."""
 
+ResolvedApiKey = Annotated[ApiKey, BeforeValidator(resolve_secret)]
+"""The same, read from where it stands."""
+
+
+def _address(value: str) -> str:
+    """The address, once it is one of the web. It is not repeated: a user and a password may stand in it."""
+    try:
+        parts = urlsplit(value)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or a bracket that stays open
+        right = False
+    if not right or not value.isprintable() or " " in value:
+        raise ValueError("this is no address; one begins with https:// or http:// and a host")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""The address of a server."""
+
 
 class TogetherAIConfig(ConfigModel):
     """Settings of `togetherai`."""
 
     togetherai_api_key: ApiKey
-    togetherai_api_base: str | None = None
+    togetherai_api_base: Address | None = None
 
     @field_validator("togetherai_api_key", mode="before")
     @classmethod
@@ -82,7 +104,7 @@ class CohereConfig(ConfigModel):
     """Settings of `cohere`."""
 
     cohere_api_key: ApiKey
-    cohere_api_base: str | None = None
+    cohere_api_base: Address | None = None
 
     @field_validator("cohere_api_key", mode="before")
     @classmethod
@@ -95,7 +117,7 @@ class AI21LabsConfig(ConfigModel):
     """Settings of `ai21labs`."""
 
     ai21labs_api_key: ApiKey
-    ai21labs_api_base: str | None = None
+    ai21labs_api_base: Address | None = None
 
     @field_validator("ai21labs_api_key", mode="before")
     @classmethod
@@ -108,7 +130,7 @@ class MosaicMLConfig(ConfigModel):
     """Settings of `mosaicml`."""
 
     mosaicml_api_key: ApiKey
-    mosaicml_api_base: str | None = None
+    mosaicml_api_base: Address | None = None
 
     @field_validator("mosaicml_api_key", mode="before")
     @classmethod
@@ -122,7 +144,7 @@ class OpenAIConfig(ConfigModel):
 
     openai_api_key: ApiKey
     openai_api_type: OpenAIAPIType = OpenAIAPIType.OPENAI
-    openai_api_base: str | None = None
+    openai_api_base: Address | None = None
     openai_api_version: str | None = None
     openai_deployment_name: str | None = None
     openai_organization: str | None = None
@@ -171,7 +193,7 @@ class AnthropicConfig(ConfigModel):
 
     anthropic_api_key: ApiKey
     anthropic_version: str = "2023-06-01"
-    anthropic_api_base: str | None = None
+    anthropic_api_base: Address | None = None
 
     @field_validator("anthropic_api_key", mode="before")
     @classmethod
@@ -184,7 +206,7 @@ class PaLMConfig(ConfigModel):
     """Settings of `palm`."""
 
     palm_api_key: ApiKey
-    palm_api_base: str | None = None
+    palm_api_base: Address | None = None
 
     @field_validator("palm_api_key", mode="before")
     @classmethod
@@ -197,7 +219,7 @@ class GeminiConfig(ConfigModel):
     """Settings of `gemini`."""
 
     gemini_api_key: ApiKey
-    gemini_api_base: str | None = None
+    gemini_api_base: Address | None = None
 
     @field_validator("gemini_api_key", mode="before")
     @classmethod
@@ -210,7 +232,7 @@ class MistralConfig(ConfigModel):
     """Settings of `mistral`."""
 
     mistral_api_key: ApiKey
-    mistral_api_base: str | None = None
+    mistral_api_base: Address | None = None
 
     @field_validator("mistral_api_key", mode="before")
     @classmethod
@@ -224,13 +246,13 @@ class MlflowModelServingConfig(ConfigModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    model_server_url: str
+    model_server_url: Address
 
 
 class HuggingFaceTextGenerationInferenceConfig(ConfigModel):
     """Settings of `huggingface-text-generation-inference`."""
 
-    hf_server_url: str
+    hf_server_url: Address
 
 
 class AWSBaseConfig(ConfigModel):
@@ -281,13 +303,45 @@ class AmazonBedrockConfig(ConfigModel):
         | Annotated[AWSBaseConfig, Tag("environment")],
         Discriminator(_aws_kind),
     ]
-    bedrock_api_base: str | None = None
+    bedrock_api_base: Address | None = None
 
 
 class DatabricksConfig(ConfigModel):
     """Settings of `databricks` and `databricks-model-serving`; what is absent comes from Databricks' environment."""
 
-    databricks_api_base: str | None = None
+    databricks_api_base: Address | None = None
+
+
+class OpenAICompatibleConfig(ConfigModel):
+    """Settings of the providers in `provider_table`: those of a server of one's own, which may want no key."""
+
+    api_key: ResolvedApiKey | None = None
+    api_base: Address | None = None
+    """Another address than the usual one."""
+
+
+class HostedConfig(OpenAICompatibleConfig):
+    """Settings of a vendor's own servers."""
+
+    api_key: ResolvedApiKey
+
+
+class AddressedConfig(OpenAICompatibleConfig):
+    """Settings of a server whose address only the user knows."""
+
+    api_base: Address
+
+
+class AddressedHostedConfig(AddressedConfig):
+    """Settings of a vendor's server that has an address for each user."""
+
+    api_key: ResolvedApiKey
+
+
+def _settings_of(row: Row) -> type[OpenAICompatibleConfig]:
+    if row.base is None:
+        return AddressedConfig if row.local else AddressedHostedConfig
+    return OpenAICompatibleConfig if row.local else HostedConfig
 
 
 class OfflineConfig(ConfigModel):
@@ -311,8 +365,13 @@ PROVIDER_CONFIGS: Mapping[str, type[ConfigModel]] = {
     "mistral": MistralConfig,
     "togetherai": TogetherAIConfig,
     "offline": OfflineConfig,
+    **{name: _settings_of(row) for name, row in ROWS.items()},
 }
 """Provider's name → the model of its settings."""
 
-WITHOUT_CONFIG = frozenset({"offline", "databricks", "databricks-model-serving"})
+WITHOUT_CONFIG = frozenset(
+    name
+    for name, settings in PROVIDER_CONFIGS.items()
+    if not any(field.is_required() for field in settings.model_fields.values())
+)
 """Providers that need no `config:`."""

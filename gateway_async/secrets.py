@@ -2,8 +2,11 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, SecretStr
 
 MASK = "**********"
 """What stands where a key would."""
@@ -46,6 +49,17 @@ def resolve_secret(value: Any) -> Secret:
     if not key.isascii() or not key.isprintable():
         raise ValueError(f"{source} holds characters that no HTTP header can carry")
     return Secret(key)
+
+
+def secrets_in(settings: Any) -> Iterator[Secret]:
+    """The keys in a provider's settings, at any depth."""
+    for _, value in settings or ():
+        if isinstance(value, Secret):
+            yield value
+        elif isinstance(value, SecretStr):
+            yield Secret(value.get_secret_value())
+        elif isinstance(value, BaseModel):
+            yield from secrets_in(value)
 
 
 def _content(path: str) -> str | None:

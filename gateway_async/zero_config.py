@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from gateway_async.provider_table import ROWS
+
 
 class UsualKey(NamedTuple):
     """A provider that is ready to use when its usual key is in the environment."""
@@ -16,6 +18,11 @@ class UsualKey(NamedTuple):
 USUAL_KEYS = (
     UsualKey("OPENAI_API_KEY", "openai", "openai_api_key", "gpt-5-mini"),
     UsualKey("ANTHROPIC_API_KEY", "anthropic", "anthropic_api_key", "claude-haiku-4-5"),
+    *(
+        UsualKey(row.key, row.name, "api_key", row.usual_model)
+        for row in ROWS.values()
+        if row.key and row.usual_model
+    ),
 )
 
 

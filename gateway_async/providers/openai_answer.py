@@ -4,7 +4,7 @@ https://platform.openai.com/docs/api-reference/chat/object and …/chat-streamin
 the caller as the bytes that came; each says whether it changed anything.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -27,14 +27,24 @@ _ROW: _Shape = {"index": int, "object": str, "embedding": (list, str)}
 _NOTHING: Mapping[str, Any] = {}
 
 
-def standard_answer(body: bytes, provider: str, kind: RouteType, model: str) -> bytes:
+def standard_answer(
+    body: bytes, provider: str, kind: RouteType, model: str, *, mend: Callable[[Json], bool] | None = None
+) -> bytes:
     """The answer in the standard shape.
+
+    Args:
+        body: The upstream's answer.
+        provider: Name of the provider.
+        kind: The type of the route.
+        model: Name of the model, for an answer that has none.
+        mend: Changes what the provider does in its own way, before all else; whether it changed anything.
 
     Raises:
         UpstreamInvalid: It is not what the format promises.
         UpstreamError: It is an error, under a status that says otherwise.
     """
     value = json_object(body, provider)
+    mended = mend is not None and mend(value)
     if "choices" not in value and "data" not in value and value.get("error"):
         raise reported_error(provider, value["error"])
     if kind is RouteType.LLM_V1_EMBEDDINGS:
@@ -43,7 +53,7 @@ def standard_answer(body: bytes, provider: str, kind: RouteType, model: str) -> 
         changed = _complete_texts(value, provider, model)
     else:
         changed = _complete_chat(value, provider, model)
-    return _dumps(value, provider) if changed else body
+    return _dumps(value, provider) if changed or mended else body
 
 
 def _complete_chat(value: Json, provider: str, model: str) -> bool:

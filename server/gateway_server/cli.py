@@ -85,10 +85,7 @@ def check(
         ]
         config = document.config()
         routes = len(config.routes)
-        problems = [
-            {"line": None, "endpoint": name, "key": "model", "problem": reason}
-            for name, reason in Gateway(config).unserved().items()
-        ]
+        problems = document.unserved(Gateway(config).unserved())
     except ConfigError as wrong:
         problems = wrong.problems or [{"line": None, "endpoint": None, "key": None, "problem": wrong.message}]
     if as_json:
