@@ -1,0 +1,114 @@
+"""Streams of the Gemini API in the standard shape: https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent.
+
+Each event is an answer with the next piece of each candidate. There is no mark of the end but the reason of each
+candidate; the counts of tokens stand in every event, the last ones count. An error may stand between the events as bare
+JSON, without `data:`.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from gateway_async.config import RouteType
+from gateway_async.providers._answers import Chunks, count_of, text_of
+from gateway_async.providers._base import Json
+from gateway_async.providers._google import google_stream_error
+from gateway_async.providers._streams import JsonReader
+from gateway_async.providers.gemini_answer import NAME, Candidate, blocked, logprobs, usage
+from gateway_async.sse import MAX_EVENT_BYTES, Decoder, Event
+
+_FIELD = re.compile(rb"(\xef\xbb\xbf)?((data|event|id|retry)?:|[\r\n])")
+
+
+class GenerateReader(JsonReader):
+    """The pieces of the candidates, as chunks.
+
+    Args:
+        model: The model, for answers that do not name theirs.
+        include_usage: Send a last chunk that holds the usage.
+    """
+
+    def __init__(self, model: str, *, include_usage: bool) -> None:
+        super().__init__(NAME, BareErrors())
+        self._chunks = Chunks(RouteType.LLM_V1_CHAT, model)
+        self._include_usage = include_usage
+        self._used: Json = {}
+        self._begun = False
+        self._candidates: dict[int, Candidate] = {}
+
+    def chunks(self, value: Json) -> Iterable[bytes]:
+        """The chunks that one event stands for."""
+        if (error := value.get("error")) is not None:
+            raise google_stream_error(NAME, error)
+        self._begin(value)
+        self._used |= value.get("usageMetadata") or {}
+        candidates = value.get("candidates") or ()
+        if not candidates and value.get("promptFeedback") and not self._candidates:
+            refusal = blocked(value)
+            self._candidates[0] = Candidate()
+            self._candidates[0].finish = "content_filter"
+            yield self._chunks.delta({"role": "assistant", "content": "", **refusal}, "content_filter")
+        for candidate in candidates:
+            yield from self._piece(candidate)
+
+    def end(self) -> Iterable[bytes]:
+        """The last chunks."""
+        yield from super().end()
+        self.done = True
+        if self._include_usage and self._used:
+            yield self._chunks.usage(usage(self._used))
+
+    def complete(self) -> bool:
+        """Every candidate has come to its end."""
+        finished = [candidate.finish for candidate in self._candidates.values()]
+        return bool(finished) and all(finished)
+
+    def _begin(self, value: Json) -> None:
+        if not self._begun:
+            names = {"id": value.get("responseId"), "model": value.get("modelVersion")}
+            self._chunks.frame |= {name: text_of(given) for name, given in names.items() if given}
+            self._begun = True
+
+    def _piece(self, candidate: Json) -> Iterable[bytes]:
+        index = count_of(candidate.get("index"))
+        delta: Json = {}
+        if index not in self._candidates:
+            self._candidates[index] = Candidate()
+            delta = {"role": "assistant", "content": ""}
+        known = self._candidates[index]
+        ended = known.finish
+        delta |= known.add(candidate)
+        finish = known.finish if ended is None else None
+        choice: dict[str, Any] = {"index": index, "delta": delta, "finish_reason": finish}
+        if found := candidate.get("logprobsResult"):
+            choice["logprobs"] = logprobs(found)
+        if delta or finish or "logprobs" in choice:
+            yield orjson.dumps({**self._chunks.frame, "choices": [choice]})
+
+
+class BareErrors:
+    """Finds server-sent events, and takes lines that are no fields of theirs for data."""
+
+    def __init__(self) -> None:
+        self._events = Decoder()
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that these bytes complete."""
+        lines = (self._rest + data).splitlines(keepends=True)
+        # A carriage return at the end may be half of a line end.
+        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise ValueError(f"a line is larger than {MAX_EVENT_BYTES} bytes")
+        return self._events.feed(b"".join(map(_as_field, lines)))
+
+    def close(self) -> list[Event]:
+        """The event that the end of the stream leaves without its blank line."""
+        rest, self._rest = self._rest, b""
+        return [*self._events.feed(_as_field(rest)), *self._events.close()]
+
+
+def _as_field(line: bytes) -> bytes:
+    return line if not line or _FIELD.match(line) else b"data: " + line
