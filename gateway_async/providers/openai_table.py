@@ -101,6 +101,7 @@ class TableReader(ChatReader):
         self._wants_usage = usage
         self._usage: Json | None = None
         self._mended = False
+        self._spoken: set[int] = set()
 
     def event(self, event: Event) -> Iterable[bytes]:
         """The event's own bytes, if it is a chunk in the standard shape; behind it the usage that it holds."""
@@ -117,15 +118,27 @@ class TableReader(ChatReader):
 
     def standard_chunk(self, value: Json) -> bool:
         """Bring a chunk into the standard shape; whether that changed it."""
-        changed = super().standard_chunk(value)
+        changed = super().standard_chunk(value) | self._mended
+        for choice in value["choices"]:
+            changed |= self._role_once(choice)
         own = value.get(self._row.usage_field) if self._row.usage_field else None
         if isinstance(own, dict):
             if own.get("error"):
                 raise reported_error(self.provider, own["error"])
             if self._wants_usage and isinstance(used := own.get("usage"), dict):
-                frame = {key: value[key] for key in ("id", "object", "created", "model")}
+                frame = {key: part for key, part in value.items() if key != self._row.usage_field}
                 self._usage = {**frame, "choices": [], "usage": used}
-        return changed or self._mended
+        return changed
+
+    def _role_once(self, choice: Json) -> bool:
+        """Take out a role that was given before: OpenAI's client would write it behind the first."""
+        if not (delta := choice.get("delta")) or "role" not in delta:
+            return False
+        if choice["index"] in self._spoken:
+            del delta["role"]
+            return True
+        self._spoken.add(choice["index"])
+        return False
 
 
 def mend(value: Json, row: Row) -> bool:
