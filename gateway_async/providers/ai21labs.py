@@ -1,0 +1,152 @@
+"""AI21: the Jamba models' chat API for chat and completions; Jurassic-2 completions, as the documented gateway has them.
+
+https://docs.ai21.com/reference/jamba-1-6-api-ref, https://docs.ai21.com/reference/j2-complete-api-ref. Jurassic-2 is
+retired upstream; its format is kept for the contract.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from gateway_async.config import AI21LabsConfig, Model, RouteType
+from gateway_async.errors import InvalidRequest, NotSupported, UnsupportedParameter
+from gateway_async.providers._adapter import JsonAdapter
+from gateway_async.providers._answers import text_choice, text_completion, text_of
+from gateway_async.providers._base import Adapter, Json, UpstreamRequest
+from gateway_async.providers._completions import completions_by_chat
+from gateway_async.providers._requests import as_list, functions_only, join_url, plain_text, take
+from gateway_async.providers.openai_compatible import OpenAIAdapter
+
+NAME, VENDOR = "ai21labs", "AI21"
+
+_JAMBA: Mapping[str, str] = {
+    "max_completion_tokens": "max_tokens",
+    "max_tokens": "max_tokens",
+    "n": "n",
+    "response_format": "response_format",
+    "stop": "stop",
+    "temperature": "temperature",
+    "tools": "tools",
+    "top_p": "top_p",
+}
+
+_RENAMED: Mapping[str, str] = {"max_tokens": "maxTokens", "n": "numResults", "stop": "stopSequences"}
+"""Names that the documented gateway changes; it takes them in its own way only."""
+
+_JURASSIC: Mapping[str, str] = {**_RENAMED, "temperature": "temperature", "top_p": "topP"}
+
+_FINISH = {"endoftext": "stop", "length": "length", "stop": "stop"}
+
+
+class AI21Labs:
+    """The provider `ai21labs`."""
+
+    name = NAME
+    route_types = frozenset({RouteType.LLM_V1_CHAT, RouteType.LLM_V1_COMPLETIONS})
+
+    def bind(self, model: Model, kind: RouteType) -> Adapter:
+        """The adapter for one model.
+
+        Raises:
+            NotSupported: A Jurassic-2 model is to chat.
+        """
+        config = model.config
+        assert isinstance(config, AI21LabsConfig)
+        base = config.ai21labs_api_base or "https://api.ai21.com/studio/v1"
+        name = model.name or ""
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {config.ai21labs_api_key}",
+        }
+        if not name.startswith("j2-"):
+            url = join_url(base, "chat", "completions")
+            chat = JambaAdapter(NAME, RouteType.LLM_V1_CHAT, url, headers, name)
+            return chat if kind is RouteType.LLM_V1_CHAT else completions_by_chat(chat, VENDOR)
+        if kind is RouteType.LLM_V1_CHAT:
+            raise NotSupported(
+                f"{name} does not chat; AI21's Jamba models do, and {name} has llm/v1/completions"
+            )
+        return JurassicAdapter(NAME, join_url(base, name, "complete"), headers, name)
+
+
+@dataclass(frozen=True, slots=True)
+class JambaAdapter(OpenAIAdapter):
+    """Chat in OpenAI's format, of texts alone; its answers name no model and no time."""
+
+    def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
+        """The body of `POST /chat/completions`."""
+        body = take(_with_tools(data), VENDOR, _JAMBA)
+        if body.get("response_format", {"type": "text"}).get("type") not in ("text", "json_object"):
+            raise UnsupportedParameter.field("response_format", f"{VENDOR} takes 'text' and 'json_object'")
+        body["messages"] = [
+            _message(message, f"messages.{at}") for at, message in enumerate(body["messages"])
+        ]
+        return UpstreamRequest(self.url, self.headers, orjson.dumps({"model": self.model, **body}))
+
+
+class JurassicAdapter(JsonAdapter):
+    """Completions by Jurassic-2."""
+
+    __slots__ = ()
+    streams = False
+
+    def body(self, data: Json, *, stream: bool) -> Json:
+        """The body of `POST /{model}/complete`."""
+        for name, own in _RENAMED.items():
+            if own in data:
+                raise InvalidRequest.field(own, f"the gateway's name for it is {name!r}")
+        if not isinstance(data["prompt"], str):
+            raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
+        body = take(data, f"{VENDOR}'s Jurassic-2", _JURASSIC)
+        if "stopSequences" in body:
+            body["stopSequences"] = as_list(body["stopSequences"])
+        return body
+
+    def translate(self, value: Json, data: Json) -> Json:
+        """A choice for each text. AI21 counts no tokens here; the answer has no id, as the documented gateway's."""
+        choices = [
+            text_choice(
+                at, made["data"]["text"], _FINISH.get(text_of(made["finishReason"]["reason"]), "stop")
+            )
+            for at, made in enumerate(value["completions"])
+        ]
+        return text_completion(self.model, choices, None, answer_id=None)
+
+
+def _with_tools(data: Json) -> Json:
+    """The request with the tools that the model may call; AI21 leaves the choice to the model."""
+    functions_only(data, VENDOR)
+    choice = data.get("tool_choice", "auto")
+    if choice not in ("auto", "none"):
+        raise UnsupportedParameter.field("tool_choice", f"with {VENDOR} it is 'auto' or 'none'")
+    left_out = ("tool_choice", "tools") if choice == "none" else ("tool_choice",)
+    return {name: value for name, value in data.items() if name not in left_out}
+
+
+def _message(message: Json, at: str) -> Json:
+    for name in ("audio", "function_call"):
+        if message.get(name) is not None:
+            raise InvalidRequest.field(f"{at}.{name}", f"{VENDOR} has nothing for it; leave it out")
+    role = "system" if message["role"] == "developer" else message["role"]
+    if role not in ("system", "user", "assistant", "tool"):
+        raise InvalidRequest.field(f"{at}.role", f"{VENDOR} has no role {role!r}")
+    made: Json = {"role": role}
+    calls = message.get("tool_calls")
+    if message.get("content") is not None or not calls:
+        made["content"] = plain_text(message.get("content") or message.get("refusal"), at, VENDOR)
+    if calls:
+        made["tool_calls"] = [_call(call, f"{at}.tool_calls.{index}") for index, call in enumerate(calls)]
+    if "tool_call_id" in message:
+        made["tool_call_id"] = message["tool_call_id"]
+    return made
+
+
+def _call(call: Json, at: str) -> Json:
+    if not isinstance(function := call.get("function"), dict):
+        raise InvalidRequest.field(at, f"{VENDOR} takes calls of functions only")
+    named = {"name": function["name"], "arguments": function["arguments"]}
+    return {"id": call["id"], "type": "function", "function": named}
+
+
+provider = AI21Labs()

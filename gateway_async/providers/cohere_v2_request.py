@@ -1,0 +1,159 @@
+"""A chat in the form of Cohere's API v2: messages and tools like OpenAI's, under rules of their own.
+
+https://docs.cohere.com/reference/chat; https://docs.cohere.com/docs/tool-use-overview.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway_async.errors import InvalidRequest, UnsupportedParameter
+from gateway_async.providers._base import Json
+from gateway_async.providers._requests import (
+    as_list,
+    chosen_function,
+    data_url,
+    functions_only,
+    one_answer,
+    take,
+    web_url,
+)
+from gateway_async.providers.cohere_api import VENDOR, response_format
+
+_TAKES: Mapping[str, str] = {
+    "frequency_penalty": "frequency_penalty",
+    "logprobs": "logprobs",
+    "max_completion_tokens": "max_tokens",
+    "max_tokens": "max_tokens",
+    "presence_penalty": "presence_penalty",
+    "reasoning_effort": "reasoning_effort",
+    "response_format": "response_format",
+    "seed": "seed",
+    "stop": "stop_sequences",
+    "temperature": "temperature",
+    "tool_choice": "tool_choice",
+    "tools": "tools",
+    "top_p": "p",
+}
+
+_THINKING = {"none": "disabled", "high": "enabled"}
+"""What of OpenAI's efforts Cohere's own OpenAI-compatible API takes: https://docs.cohere.com/docs/compatibility-api."""
+
+_NOT_CARRIED = ("audio", "function_call")
+"""What OpenAI's assistant may have said that Cohere has no place for."""
+
+_NO_PARTS: Mapping[str, str] = {"file": "files", "input_audio": "audio"}
+
+
+def chat_request(data: Json) -> Json:
+    """The body for `POST /chat`, without the model.
+
+    Raises:
+        InvalidRequest: Something in the request has no counterpart there; the error names it.
+    """
+    one_answer(data, VENDOR)
+    body = take(data, VENDOR, _TAKES)
+    body["messages"] = [_message(message, f"messages.{at}") for at, message in enumerate(body["messages"])]
+    if "stop_sequences" in body:
+        body["stop_sequences"] = as_list(body["stop_sequences"])
+    if "response_format" in body:
+        body["response_format"] = response_format(body["response_format"], "json_schema")
+    if not isinstance(body.get("logprobs", False), bool):
+        raise UnsupportedParameter.field("logprobs", f"{VENDOR} takes true or false")
+    if (effort := body.pop("reasoning_effort", None)) is not None:
+        if effort not in _THINKING:
+            raise UnsupportedParameter.field(
+                "reasoning_effort", f"{VENDOR} takes 'none' and 'high'; 'thinking' takes a 'token_budget'"
+            )
+        body.setdefault("thinking", {"type": _THINKING[effort]})
+    _set_tools(body)
+    return body
+
+
+def _set_tools(body: Json) -> None:
+    functions, choice = functions_only(body, VENDOR), body.pop("tool_choice", "auto")
+    body.pop("tools", None)
+    name = chosen_function(choice, VENDOR)
+    if name is not None:
+        # There is no word for it: the one function stands alone, and must be called.
+        functions = [function for function in functions if function["name"] == name]
+        if not functions:
+            raise InvalidRequest.field("tool_choice", f"there is no function {name!r} among the tools")
+    if functions:
+        body["tools"] = [_tool(function) for function in functions]
+    if choice == "none" and functions:
+        body["tool_choice"] = "NONE"
+    elif choice not in ("auto", "none"):
+        body["tool_choice"] = "REQUIRED"
+    if any(function.get("strict") for function in functions):
+        body.setdefault("strict_tools", True)
+
+
+def _tool(function: Json) -> Json:
+    made: Json = {"name": function["name"]}
+    if function.get("description") is not None:
+        made["description"] = function["description"]
+    made["parameters"] = function.get("parameters") or {"type": "object", "properties": {}}
+    return {"type": "function", "function": made}
+
+
+def _message(message: Json, at: str) -> Json:
+    role, content = message["role"], message.get("content")
+    if role in ("system", "developer"):
+        return {"role": "system", "content": _content(content or "", at)}
+    if role == "user":
+        return {"role": "user", "content": _content(content or "", at)}
+    if role == "assistant":
+        return _assistant(message, at)
+    if role != "tool":
+        raise InvalidRequest.field(f"{at}.role", f"{VENDOR} has no role {role!r}")
+    if "tool_call_id" not in message:
+        raise InvalidRequest.field(f"{at}.tool_call_id", "a tool's answer names the call that it answers")
+    return {"role": "tool", "tool_call_id": message["tool_call_id"], "content": _content(content or "", at)}
+
+
+def _assistant(message: Json, at: str) -> Json:
+    for name in _NOT_CARRIED:
+        if message.get(name) is not None:
+            raise InvalidRequest.field(f"{at}.{name}", f"{VENDOR} has nothing for it; leave it out")
+    made: Json = {"role": "assistant"}
+    content = _content(message.get("content") or message.get("refusal") or "", at)
+    if thought := message.get("reasoning_content"):
+        said = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        content = [
+            {"type": "thinking", "thinking": thought},
+            *(part for part in said if part.get("text") != ""),
+        ]
+    if content:
+        made["content"] = content
+    if calls := message.get("tool_calls"):
+        made["tool_calls"] = [_call(call, f"{at}.tool_calls.{index}") for index, call in enumerate(calls)]
+    return made | {name: message[name] for name in ("tool_plan", "citations") if message.get(name)}
+
+
+def _call(call: Json, at: str) -> Json:
+    if not isinstance(function := call.get("function"), dict):
+        raise InvalidRequest.field(at, f"{VENDOR} takes calls of functions only")
+    named = {"name": function["name"], "arguments": function["arguments"] or "{}"}
+    return {"id": call["id"], "type": "function", "function": named}
+
+
+def _content(content: Any, at: str) -> Any:
+    if isinstance(content, str):
+        return content
+    return [_part(part, f"{at}.content.{index}") for index, part in enumerate(content)]
+
+
+def _part(part: Json, at: str) -> Json:
+    kind = part["type"]
+    if kind in _NO_PARTS:
+        raise InvalidRequest.field(at, f"{VENDOR} takes no {_NO_PARTS[kind]}")
+    if kind == "image_url":
+        image = part["image_url"]
+        if not data_url(image["url"]):
+            web_url(image["url"], f"{at}.image_url.url")
+        return {"type": kind, kind: {name: image[name] for name in ("url", "detail") if image.get(name)}}
+    if kind == "refusal":
+        return {"type": "text", "text": part.get("refusal") or ""}
+    return (
+        {"type": "text", "text": part["text"]} if kind == "text" else part
+    )  # Cohere's own kinds as they are
