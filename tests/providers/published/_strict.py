@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated, Any, Required, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, with_config
-from typing_extensions import TypedDict, get_type_hints, is_typeddict
+from typing_extensions import TypeAliasType, TypedDict, get_type_hints, is_typeddict
 
 
 @cache
@@ -16,6 +16,10 @@ def _eager(kind: Any) -> Any:
     types of answers, which some lists accept too, keep keys that they do not know.
     """
     origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, TypeAliasType):
+        return _eager(kind.__value__)
+    if isinstance(origin, TypeAliasType):
+        return _eager(origin.__value__[arguments])
     if is_typeddict(kind):
         hints = get_type_hints(kind, include_extras=True)
         fields = {name: _field(hint, required=name in kind.__required_keys__) for name, hint in hints.items()}

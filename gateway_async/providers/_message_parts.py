@@ -1,0 +1,69 @@
+"""Messages of OpenAI's for vendors who speak its format and refuse what they do not know of it."""
+
+from collections.abc import Container
+
+from gateway_async.errors import InvalidRequest
+from gateway_async.providers._base import Json
+from gateway_async.providers._requests import data_url, web_url
+
+_NOTHING = (None, "", [], {})
+
+
+def role_of(message: Json, roles: Container[str], at: str, vendor: str) -> str:
+    """The message's role, which must be one of the vendor's; what a developer says is the system's.
+
+    Raises:
+        InvalidRequest: The vendor has no such role.
+    """
+    given = str(message["role"])
+    role = "system" if given == "developer" else given
+    if role not in roles:
+        raise InvalidRequest.field(f"{at}.role", f"{vendor} has no role {given!r}")
+    return role
+
+
+def only_keys(message: Json, keys: Container[str], at: str, vendor: str) -> Json:
+    """The message with the keys that the vendor knows; others may be there as long as they say nothing.
+
+    Raises:
+        InvalidRequest: One says something.
+    """
+    for name, value in message.items():
+        if name not in keys and value not in _NOTHING:
+            raise InvalidRequest.field(
+                f"{at}.{name}", f"{vendor} takes no {name!r} in a message of {message['role']!r}"
+            )
+    return {name: value for name, value in message.items() if name in keys}
+
+
+def image_address(part: Json, at: str) -> str:
+    """The address of an image, one of the web or one that holds the image itself.
+
+    Raises:
+        InvalidRequest: It is neither.
+    """
+    url = str(part["image_url"]["url"])
+    return url if data_url(url) is not None else web_url(url, f"{at}.image_url.url")
+
+
+def bare_image(part: Json, at: str, vendor: str) -> Json:
+    """An image for a vendor that takes its address and nothing else.
+
+    Raises:
+        InvalidRequest: It says how to look at it.
+    """
+    if part["image_url"].get("detail") not in (None, "auto"):
+        raise InvalidRequest.field(f"{at}.image_url.detail", f"{vendor} knows one way to look at an image")
+    return {"type": "image_url", "image_url": {"url": image_address(part, at)}}
+
+
+def function_of(call: Json, at: str, vendor: str) -> Json:
+    """The name and the arguments of a call that the assistant made before, the arguments as they are.
+
+    Raises:
+        InvalidRequest: It calls no function.
+    """
+    function = call.get("function")
+    if call["type"] != "function" or not isinstance(function, dict):
+        raise InvalidRequest.field(at, f"{vendor} takes calls of functions only")
+    return {key: function[key] for key in ("name", "arguments")}

@@ -1,0 +1,166 @@
+"""Hugging Face's Text Generation Inference: `/generate` for completions, its Messages API for chat.
+
+https://huggingface.github.io/text-generation-inference/ (its OpenAPI). The server has no key.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from gateway_async.config import HuggingFaceTextGenerationInferenceConfig, Model, RouteType
+from gateway_async.errors import InvalidRequest, UnsupportedParameter
+from gateway_async.providers._adapter import JsonAdapter
+from gateway_async.providers._answers import (
+    Chunks,
+    text_choice,
+    text_completion,
+    text_of,
+    token_usage,
+    wants_usage,
+)
+from gateway_async.providers._base import Adapter, Json
+from gateway_async.providers._errors import error_of
+from gateway_async.providers._requests import as_list, join_url, one_answer, take
+from gateway_async.providers._streams import EventReader, JsonReader
+from gateway_async.providers._variant import VariantAdapter, messages
+from gateway_async.providers.huggingface_chat import chat_request, mend_choice
+
+NAME, VENDOR = "huggingface-text-generation-inference", "Text Generation Inference"
+
+_TAKES: Mapping[str, str] = {
+    "best_of": "best_of",
+    "echo": "return_full_text",
+    "frequency_penalty": "frequency_penalty",
+    "max_tokens": "max_new_tokens",
+    "seed": "seed",
+    "stop": "stop",
+    "temperature": "temperature",
+    "top_p": "top_p",
+}
+
+_FINISH: Mapping[str, str] = {"eos_token": "stop", "stop_sequence": "stop"}
+
+_STATUS: Mapping[str, int] = {
+    "validation": 422,
+    "generation": 424,
+    "overloaded": 429,
+    "incomplete_generation": 500,
+}
+"""The status that stands for each `error_type`; a stream has begun with 200 when it comes."""
+
+_COLDEST = 1e-3
+"""The server takes no temperature of 0."""
+
+
+class HuggingFace:
+    """The provider `huggingface-text-generation-inference`."""
+
+    name = NAME
+    route_types = frozenset({RouteType.LLM_V1_CHAT, RouteType.LLM_V1_COMPLETIONS})
+
+    def bind(self, model: Model, kind: RouteType) -> Adapter:
+        """The adapter for the one model that the server has."""
+        config = model.config
+        assert isinstance(config, HuggingFaceTextGenerationInferenceConfig)
+        base = config.hf_server_url
+        headers = {"Content-Type": "application/json"}
+        if kind is RouteType.LLM_V1_CHAT:
+            return ChatAdapter(NAME, kind, join_url(base, "v1", "chat", "completions"), headers, "tgi")
+        streams = join_url(base, "generate_stream")
+        return CompletionAdapter(NAME, join_url(base, "generate"), headers, model.name or "", streams)
+
+
+class CompletionAdapter(JsonAdapter):
+    """Completions by `/generate` and `/generate_stream`."""
+
+    __slots__ = ()
+
+    def body(self, data: Json, *, stream: bool) -> Json:
+        """The prompt and how it is to be continued."""
+        given = {name: value for name, value in data.items() if name not in ("n", "prompt", "stream")}
+        if not isinstance(prompt := data["prompt"], str):
+            raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
+        if "max_new_tokens" in given:
+            raise InvalidRequest.field("max_new_tokens", "it is called 'max_tokens' here")
+        if stream and given.get("echo"):
+            raise UnsupportedParameter.field("echo", f"{VENDOR} has it not in streams; leave it out")
+        one_answer(data, VENDOR)
+        parameters = take(given, VENDOR, _TAKES)
+        if "stop" in parameters:
+            parameters["stop"] = as_list(parameters["stop"])
+        if "temperature" in parameters:
+            parameters["temperature"] = max(50 * parameters["temperature"], _COLDEST)
+        if parameters.get("top_p") == 1:  # which asks for nothing, and is refused
+            del parameters["top_p"]
+        # A stream tells how long the prompt was, and refuses to tell more of it.
+        details = {"details": True} if stream else {"details": True, "decoder_input_details": True}
+        return {"inputs": prompt, "parameters": parameters | details}
+
+    def translate(self, value: Json, data: Json) -> Json:
+        """The text, and its tokens counted."""
+        details = value["details"]
+        choice = text_choice(0, value["generated_text"], _finish(details))
+        used = token_usage(len(details["prefill"]), details["generated_tokens"])
+        return text_completion(self.model, [choice], used, answer_id=None)
+
+    def reader(self, data: Json) -> EventReader:
+        """A reader for the tokens of a text."""
+        return TokenReader(self.model, include_usage=wants_usage(data))
+
+
+class TokenReader(JsonReader):
+    """The tokens of a text, as chunks."""
+
+    def __init__(self, model: str, *, include_usage: bool) -> None:
+        super().__init__(NAME)
+        self._chunks = Chunks(RouteType.LLM_V1_COMPLETIONS, model)
+        self._include_usage = include_usage
+
+    def chunks(self, value: Json) -> Iterable[bytes]:
+        """The chunk that one event stands for."""
+        _refuse_error(value)
+        token, details = value["token"], value.get("details")
+        text = "" if token["special"] else text_of(token["text"])
+        yield self._chunks.text(text, None if details is None else _finish(details))
+        if details is None:
+            return
+        if self._include_usage:
+            yield self._chunks.usage(token_usage(details["input_length"], details["generated_tokens"]))
+        self.done = True
+
+
+class ChatAdapter(VariantAdapter):
+    """Chat by the Messages API."""
+
+    __slots__ = ()
+
+    def body(self, data: Json) -> Json:
+        """The body of `POST /v1/chat/completions`."""
+        return chat_request(data)
+
+    def mend(self, value: Json) -> None:
+        """Ids, reasons and calls as OpenAI's clients know them."""
+        if not value.get("id"):
+            value.pop("id", None)
+        for choice, message in messages(value):
+            mend_choice(choice, message)
+            if (reason := choice.get("finish_reason")) is not None:
+                choice["finish_reason"] = _FINISH.get(reason, reason)
+
+    def refuse_error(self, value: Json) -> None:
+        """Raise the error that stands in the place of a chunk."""
+        _refuse_error(value)
+
+
+def _finish(details: Json) -> str:
+    reason = text_of(details["finish_reason"])
+    return _FINISH.get(reason, reason)
+
+
+def _refuse_error(value: Json) -> None:
+    """Raise what an event says in the place of a token: `{"error": …, "error_type": …}`."""
+    if said := value.get("error"):
+        kind = value.get("error_type")
+        status = _STATUS.get(kind, 500) if isinstance(kind, str) else 500
+        raise error_of(NAME, status, f"{NAME} reports an error: {said}")
+
+
+provider = HuggingFace()
