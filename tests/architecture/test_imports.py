@@ -29,7 +29,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "config_file": "base_models config errors plugins provider_names zero_config",
     "validation": "config errors schemas",
     # The engine.
-    "aws": "errors provider_config",
+    "aws": "errors held provider_config",
     "aws_events": "sse",
     "call": "config",
     "providers": "aws aws_events call config databricks errors google_credentials plugins provider_table schemas secrets sse",

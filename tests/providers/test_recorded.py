@@ -1,6 +1,7 @@
 """Every recorded case through the real adapter, with both of its sides held against the vendors' own types."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -218,8 +219,12 @@ def _without_additions(answer: Any, case: Case) -> Any:
     return {key: part for key, part in answer.items() if key not in (*openai.STRANGERS, *adds(case))}
 
 
+_OURS = re.compile(r"(chatcmpl|cmpl|call)-[0-9a-f]{32}$")
+"""An id that we made where the upstream gave none."""
+
+
 def _told(value: Any) -> Any:
-    """A value without what a fold adds or leaves out: nothings, numbers of pieces, parsed copies, the time."""
+    """A value without what a fold adds or leaves out: nothings, numbers of pieces, parsed copies, the time, ids of ours."""
     if isinstance(value, list):
         return [_told(part) for part in value]
     if not isinstance(value, dict):
@@ -228,6 +233,7 @@ def _told(value: Any) -> Any:
         key: _told(part)
         for key, part in value.items()
         if key not in ("parsed", "parsed_arguments", "created")
+        and not (key == "id" and _OURS.match(str(part)))
     }
     if "message" not in told:
         told.pop("index", None)
