@@ -139,19 +139,19 @@ def test_a_file_that_goes_away_changes_nothing(file: File) -> None:
     assert file.everywhere() == [{"back"}] * 10
 
 
-def test_a_provider_that_is_not_served_costs_only_its_route(file: File) -> None:
+def test_a_type_that_its_provider_has_not_costs_only_its_route(file: File) -> None:
     """The others go on, and a call of it says why."""
-    model = {"provider": "palm", "name": "x", "config": {"palm_api_key": "abcdefgh"}}
+    model = {"provider": "anthropic", "name": "x", "config": {"anthropic_api_key": "abcdefgh"}}
     config = file.config("fine")
-    config["endpoints"].append({"name": "palm", "endpoint_type": "llm/v1/chat", "model": model})
+    config["endpoints"].append({"name": "claude", "endpoint_type": "llm/v1/embeddings", "model": model})
 
     file.change(config)
 
     with file.server.client() as http:
         assert http.post("/gateway/fine/invocations", json=HELLO).status_code == 200
-        refused = http.post("/gateway/palm/invocations", json=HELLO)
+        refused = http.post("/gateway/claude/invocations", json={"input": "Hi"})
     assert refused.status_code == 501
-    assert "palm" in refused.json()["message"]
+    assert "'anthropic' has no llm/v1/embeddings" in refused.json()["message"]
 
 
 def test_the_largest_body_follows_the_file(file: File) -> None:

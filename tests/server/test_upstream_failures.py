@@ -183,12 +183,6 @@ def test_an_upstream_that_is_not_there_is_503(http: httpx.Client, way: Way) -> N
 
 
 @ways
-def test_an_address_that_is_none_is_502(http: httpx.Client, way: Way) -> None:
-    """The mistake is in the configuration; it is no failure of the gateway."""
-    assert way.post(http, "nowhere").status_code == 502
-
-
-@ways
 def test_an_upstream_that_says_nothing_is_504(http: httpx.Client, upstream: MockUpstream, way: Way) -> None:
     """After as long as the route waits, and its connection is closed."""
     upstream.reply(Reply(before=HOLD))

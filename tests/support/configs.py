@@ -37,7 +37,6 @@ def everything(url: str) -> Json:
             *(upstream_route(f"up-{kind}", kind, url) for kind in kinds),
             offline("odd-Ä.1_2", "chat", ODD),
             upstream_route("dead", "chat", "http://127.0.0.1:9"),
-            upstream_route("nowhere", "chat", "http://[nowhere"),
             upstream_route("impatient", "chat", url, timeouts=quick),
         ],
         "server": {"max_body_mb": 1},
