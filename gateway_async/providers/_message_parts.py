@@ -1,12 +1,13 @@
 """Messages of OpenAI's for vendors who speak its format and refuse what they do not know of it."""
 
 from collections.abc import Container
+from typing import Any
 
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json
 from gateway_async.providers._requests import data_url, web_url
 
-_NOTHING = (None, "", [], {})
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 def role_of(message: Json, roles: Container[str], at: str, vendor: str) -> str:

@@ -20,7 +20,7 @@ from gateway_async.providers._base import Adapter, Json
 from gateway_async.providers._errors import error_of
 from gateway_async.providers._requests import as_list, join_url, one_answer, take
 from gateway_async.providers._streams import EventReader, JsonReader
-from gateway_async.providers._variant import VariantAdapter, messages
+from gateway_async.providers._variant import VariantAdapter, VariantReader, messages
 from gateway_async.providers.huggingface_chat import chat_request, mend_choice
 
 NAME, VENDOR = "huggingface-text-generation-inference", "Text Generation Inference"
@@ -148,6 +148,28 @@ class ChatAdapter(VariantAdapter):
     def refuse_error(self, value: Json) -> None:
         """Raise the error that stands in the place of a chunk."""
         _refuse_error(value)
+
+    def reader(self, data: Json) -> VariantReader:
+        """A reader for the chunks."""
+        return MessagesReader(self, include_usage=wants_usage(data))
+
+
+class MessagesReader(VariantReader):
+    """Chunks of the Messages API, whose reason for an end does not tell that there were calls."""
+
+    def __init__(self, adapter: ChatAdapter, *, include_usage: bool) -> None:
+        super().__init__(adapter, include_usage=include_usage)
+        self._calling: set[int] = set()
+
+    def standard_chunk(self, value: Json) -> bool:
+        """Bring a chunk into the standard shape."""
+        super().standard_chunk(value)
+        for choice in value["choices"]:
+            if choice["delta"].get("tool_calls"):
+                self._calling.add(choice["index"])
+            if choice["index"] in self._calling and choice.get("finish_reason") == "stop":
+                choice["finish_reason"] = "tool_calls"
+        return True
 
 
 def _finish(details: Json) -> str:

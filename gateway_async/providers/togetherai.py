@@ -113,8 +113,9 @@ class EmbeddingAdapter(JsonAdapter):
 
 
 def _mend_reason(choice: Json) -> None:
-    reason = choice.get("finish_reason")
-    choice["finish_reason"] = _FINISH.get(reason, reason)
+    reason = choice.setdefault("finish_reason", None)
+    if reason is not None:
+        choice["finish_reason"] = _FINISH.get(reason, reason)
 
 
 def _likelihoods(given: Any, text: Any) -> Json | None:

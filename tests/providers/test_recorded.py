@@ -41,8 +41,8 @@ def adds(case: Case) -> Sequence[str]:
 
 
 def counts_tokens(answer: Any) -> bool:
-    """The answer says what was used, as OpenAI's always does."""
-    return None not in (answer.get("usage") or {}).values()
+    """The answer says what was used and has an id, as OpenAI's always does."""
+    return None not in (answer.get("usage") or {}).values() and answer.get("id", "") is not None
 
 
 # --- through the adapter ------------------------------------------------------------------------------------------
