@@ -76,7 +76,9 @@ class Candidate:
             message |= self._end(text_of(reason), candidate.get("finishMessage"))
         return message
 
-    def _add_part(self, part: Json, message: Json) -> None:
+    def _add_part(self, part: Any, message: Json) -> None:
+        if not isinstance(part, dict):
+            raise TypeError("an object is expected")
         if "functionCall" in part:
             message.setdefault("tool_calls", []).append(self._call(part))
         elif "text" in part:

@@ -35,6 +35,7 @@ class GenerateReader(JsonReader):
         self._chunks = Chunks(RouteType.LLM_V1_CHAT, model)
         self._include_usage = include_usage
         self._used: Json = {}
+        self._usage: Json | None = None
         self._begun = False
         self._candidates: dict[int, Candidate] = {}
 
@@ -43,7 +44,9 @@ class GenerateReader(JsonReader):
         if (error := value.get("error")) is not None:
             raise google_stream_error(NAME, error)
         self._begin(value)
-        self._used |= value.get("usageMetadata") or {}
+        if used := value.get("usageMetadata"):
+            self._used |= used
+            self._usage = usage(self._used)
         candidates = value.get("candidates") or ()
         if not candidates and value.get("promptFeedback") and not self._candidates:
             refusal = blocked(value)
@@ -57,8 +60,8 @@ class GenerateReader(JsonReader):
         """The last chunks."""
         yield from super().end()
         self.done = True
-        if self._include_usage and self._used:
-            yield self._chunks.usage(usage(self._used))
+        if self._include_usage and self._usage:
+            yield self._chunks.usage(self._usage)
 
     def complete(self) -> bool:
         """Every candidate has come to its end."""

@@ -165,7 +165,7 @@ def _message(message: Json, index: int) -> Json:
 
 def _said(index: int, text: str, author: str | None) -> Json:
     choice = chat_choice(index, text, None)
-    choice["message"]["role"] = text_of(author or "assistant")
+    choice["message"]["role"] = "assistant" if author is None else text_of(author)
     return choice
 
 
