@@ -19,8 +19,9 @@ PEER_VERSION = "2.22.5"
 
 
 def install(session: nox.Session) -> None:
-    """Install the project as it stands here, all extras, and what its development needs."""
-    session.install("-e", ".[all]", *nox.project.dependency_groups(PROJECT, "dev"))
+    """Install the project as it stands here, all extras, the example of a plugin, and what its development needs."""
+    plugin = "tests/plugins/example_provider"
+    session.install("-e", ".[all]", "-e", plugin, *nox.project.dependency_groups(PROJECT, "dev"))
 
 
 def peer_python(session: nox.Session) -> str:

@@ -24,8 +24,6 @@ from gateway_async.errors import (
     UpstreamError,
     UpstreamInvalid,
 )
-from gateway_async.provider_config import Address
-from gateway_async.provider_config import ResolvedApiKey as ApiKey
 from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import (
     Chunks,
@@ -53,6 +51,8 @@ from gateway_async.providers._errors import invalid, upstream_error
 from gateway_async.providers._requests import join_url, one_answer, plain_text, take
 from gateway_async.providers._streams import JsonReader, Lines
 from gateway_async.providers.openai_compatible import OpenAIAdapter
+from gateway_async.setting_types import Address
+from gateway_async.setting_types import ResolvedApiKey as ApiKey
 
 __all__ = [
     "Adapter",

@@ -9,14 +9,11 @@ operation's own path.
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
-    PlainSerializer,
+    Field,
     Tag,
     field_validator,
     model_validator,
@@ -24,7 +21,8 @@ from pydantic import (
 
 from gateway_async.base_models import ConfigModel
 from gateway_async.provider_table import ROWS, Row
-from gateway_async.secrets import MASK, Secret, resolve_secret
+from gateway_async.secrets import resolve_secret
+from gateway_async.setting_types import Address, ApiKey, ResolvedApiKey
 
 
 class Provider(str, Enum):
@@ -62,29 +60,6 @@ class OpenAIAPIType(str, Enum):
     @classmethod
     def _missing_(cls, value: object) -> "OpenAIAPIType | None":
         return next((kind for kind in cls if isinstance(value, str) and kind.value == value.lower()), None)
-
-
-ApiKey = Annotated[str, AfterValidator(Secret), PlainSerializer(lambda _: MASK, return_type=str)]
-"""A secret: masked wherever it would show."""
-
-ResolvedApiKey = Annotated[ApiKey, BeforeValidator(resolve_secret)]
-"""The same, read from where it stands."""
-
-
-def _address(value: str) -> str:
-    """The address, once it is one of the web. It is not repeated: a user and a password may stand in it."""
-    try:
-        parts = urlsplit(value)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or a bracket that stays open
-        right = False
-    if not right or not value.isprintable() or " " in value:
-        raise ValueError("this is no address; one begins with https:// or http:// and a host")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address)]
-"""The address of a server."""
 
 
 class TogetherAIConfig(ConfigModel):
@@ -344,6 +319,37 @@ def _settings_of(row: Row) -> type[OpenAICompatibleConfig]:
     return OpenAICompatibleConfig if row.local else HostedConfig
 
 
+CloudName = Annotated[str, Field(pattern=r"^[\w.:-]+$")]
+"""The name of a project or a place in Google's cloud; it stands in addresses."""
+
+
+class VertexAIConfig(ConfigModel):
+    """Settings of `vertex-ai`.
+
+    Without an `api_key`, which is an access token or an API key, Google's credentials let us in: those in the file
+    `credentials`, or without it the application-default ones. `api_base` takes the place of `project` and `location`.
+    """
+
+    api_key: ResolvedApiKey | None = None
+    api_base: Address | None = None
+    project: CloudName | None = None
+    location: CloudName | None = None
+    credentials: str | None = None
+
+    @model_validator(mode="after")
+    def validate_place(self) -> "VertexAIConfig":
+        """The settings, once it is known where the models are.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if self.api_base is None and (self.project is None or self.location is None):
+            raise ValueError(
+                "vertex-ai needs project and location, such as 'us-central1' or 'global', or api_base"
+            )
+        return self
+
+
 class OfflineConfig(ConfigModel):
     """`offline` takes no settings."""
 
@@ -364,6 +370,7 @@ PROVIDER_CONFIGS: Mapping[str, type[ConfigModel]] = {
     "databricks": DatabricksConfig,
     "mistral": MistralConfig,
     "togetherai": TogetherAIConfig,
+    "vertex-ai": VertexAIConfig,
     "offline": OfflineConfig,
     **{name: _settings_of(row) for name, row in ROWS.items()},
 }

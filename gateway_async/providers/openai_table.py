@@ -43,12 +43,12 @@ class TableProvider:
     def _adapter(self, model: Model, kind: RouteType, lacks: frozenset[str]) -> "TableAdapter":
         row, settings = self._row, model.config
         assert settings is None or isinstance(settings, OpenAICompatibleConfig)
-        base = (settings and settings.api_base) or row.base or ""
+        base = (settings.api_base if settings else None) or row.base or ""
         return TableAdapter(
             provider=row.name,
             kind=kind,
             url=join_url(_with_query(row, base), PATHS[kind]),
-            headers=_headers(row, settings and settings.api_key),
+            headers=_headers(row, settings.api_key if settings else None),
             model=model.name,
             row=row,
             takes=_takes(row, lacks),

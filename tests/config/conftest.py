@@ -9,6 +9,7 @@ import pytest
 
 from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
+from gateway_async.zero_config import USUAL_KEYS
 
 _SET_BY_USERS = ("MLFLOW_", "GATEWAY_", "OPENAI_", "ANTHROPIC_", "AWS_", "DATABRICKS_")
 
@@ -20,7 +21,7 @@ Load = Callable[[str | bytes], GatewayConfig]
 def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key of this machine's user takes part."""
     for name in os.environ:
-        if name.startswith(_SET_BY_USERS):
+        if name.startswith(_SET_BY_USERS) or name in {usual.variable for usual in USUAL_KEYS}:
             monkeypatch.delenv(name)
 
 

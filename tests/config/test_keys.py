@@ -54,8 +54,9 @@ def with_keys() -> list[Any]:
     """Every provider's settings that hold a key."""
     found = []
     for name, schema in PROVIDER_CONFIGS.items():
-        keys = [field for field in schema.model_fields if field.endswith("_api_key")]
-        for settings in SETTINGS.get(name, [{key: CANARY} for key in keys]):
+        keys = [field for field in schema.model_fields if field.endswith("api_key")]
+        base = {"api_base": "https://x"} if "api_base" in schema.model_fields else {}
+        for settings in SETTINGS.get(name, [{key: CANARY, **base} for key in keys]):
             found.append(pytest.param(name, settings, id=name))
     return found
 

@@ -6,6 +6,7 @@ from gateway_async import AsyncGatewayClient
 from gateway_async.config import AnthropicConfig, OpenAIConfig, Provider
 from gateway_async.config_file import load_config
 from gateway_async.errors import ConfigError
+from gateway_async.zero_config import USUAL_KEYS, UsualKey
 
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 
@@ -33,6 +34,24 @@ def test_a_key_in_the_environment_makes_a_route(monkeypatch: pytest.MonkeyPatch)
         "sk-canary-2",
     )
     assert "canary" not in repr(config)
+
+
+@pytest.mark.parametrize("usual", USUAL_KEYS, ids=lambda usual: usual.provider)
+def test_every_usual_key_makes_a_route(usual: UsualKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its provider, with a model of it."""
+    monkeypatch.setenv(usual.variable, "sk-canary")
+
+    *_, route = load_config(None).routes
+
+    assert (route.name, route.model.name) == (usual.provider, usual.model)
+    assert getattr(route.model.config, usual.field) == "sk-canary"
+
+
+def test_a_token_that_has_other_uses_makes_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the one that every job of GitHub's has."""
+    monkeypatch.setenv("GITHUB_TOKEN", "sk-canary")
+
+    assert len(load_config(None).routes) == 3
 
 
 def test_an_empty_key_makes_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
