@@ -55,13 +55,16 @@ class Candidate:
     """One of the answers, as far as it has come: whole, or piece by piece."""
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.finish: str | None = None
-        self._google: Json = {}
+        self.reason: str | None = None
+        """Gemini's reason to end, as soon as it gives one; early models give it with every piece."""
+
+        self._calls = 0
         self._empty = True
+        self._said = ""
+        self._google: Json = {}
 
     def add(self, candidate: Json) -> Json:
-        """The message that a candidate holds, or the next piece of it; sets `finish` where it ends here.
+        """The message that a candidate holds, or the next piece of it.
 
         Raises:
             UpstreamInvalid: The model failed and said nothing.
@@ -70,11 +73,31 @@ class Candidate:
         message: Json = {}
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._add_part(part, message)
-        self._empty = self._empty and not message and "parts" not in self._google
+        self._empty = (
+            self._empty and not message.keys() - {"reasoning_content"} and "parts" not in self._google
+        )
         self._tell(candidate)
+        self._said = text_of(candidate.get("finishMessage") or self._said)
         if (reason := candidate.get("finishReason")) is not None:
-            message |= self._end(text_of(reason), candidate.get("finishMessage"))
+            self.reason = text_of(reason)
+            if reason not in _FINISH and self._empty:
+                why = f"{reason}: {self._said}" if self._said else reason
+                invalid(NAME, f"the model gave no answer, for the reason {why}")
         return message
+
+    def ending(self) -> tuple[str, Json]:
+        """Why it ends, in OpenAI's words, and what the message has beside what was said."""
+        reason = self.reason or "STOP"
+        finish = _FINISH.get(reason, "stop")
+        message: Json = {}
+        if finish == "content_filter" and self._said:
+            message["refusal"] = self._said
+        google = (
+            self._google if reason in ("STOP", "MAX_TOKENS") else {**self._google, "finishReason": reason}
+        )
+        if google:
+            message["extra_content"] = {"google": google}
+        return "tool_calls" if finish == "stop" and self._calls else finish, message
 
     def _add_part(self, part: Any, message: Json) -> None:
         if not isinstance(part, dict):
@@ -94,8 +117,8 @@ class Candidate:
         call, arguments = part["functionCall"], part["functionCall"].get("args") or {}
         if not isinstance(arguments, dict):
             raise TypeError("an object is expected")
-        made = tool_call(call.get("id"), call["name"], json.dumps(arguments), index=self.calls)
-        self.calls += 1
+        made = tool_call(call.get("id"), call["name"], json.dumps(arguments), index=self._calls)
+        self._calls += 1
         if signature := part.get("thoughtSignature"):
             made["extra_content"] = {"google": {"thought_signature": text_of(signature)}}
         return made
@@ -107,21 +130,6 @@ class Candidate:
             # Each piece of a stream cites what it quotes itself; all else that comes again replaces what came before.
             sources = [*earlier, *(found.get("citationSources") or ())]
             self._google["citationMetadata"] = {"citationSources": sources}
-
-    def _end(self, reason: str, said: Any) -> Json:
-        if reason not in _FINISH and self._empty:
-            invalid(NAME, f"the model gave no answer, for the reason {reason}{f': {said}' if said else ''}")
-        self.finish = _FINISH.get(reason, "stop")
-        if self.finish == "stop" and self.calls:
-            self.finish = "tool_calls"
-        ending: Json = {}
-        if reason not in ("STOP", "MAX_TOKENS"):
-            self._google["finishReason"] = reason
-        if self.finish == "content_filter" and said:
-            ending["refusal"] = text_of(said)
-        if self._google:
-            ending["extra_content"] = {"google": self._google}
-        return ending
 
 
 def chat_answer(value: Json, model: str) -> Json:
@@ -141,12 +149,13 @@ def chat_answer(value: Json, model: str) -> Json:
 
 def _choice(index: int, candidate: Json) -> Json:
     whole = Candidate()
-    message = whole.add({"finishReason": "STOP", **candidate})
+    message = whole.add(candidate)
+    finish, ending = whole.ending()
     calls = message.pop("tool_calls", [])
     for call in calls:
         del call["index"]
     text = message.pop("content", None if calls else "")
-    choice = chat_choice(index, text, whole.finish, calls=calls, **message)
+    choice = chat_choice(index, text, finish, calls=calls, **message, **ending)
     if found := candidate.get("logprobsResult"):
         choice["logprobs"] = logprobs(found)
     return choice

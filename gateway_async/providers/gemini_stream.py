@@ -1,8 +1,8 @@
 """Streams of the Gemini API in the standard shape: https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent.
 
-Each event is an answer with the next piece of each candidate. There is no mark of the end but the reason of each
-candidate; the counts of tokens stand in every event, the last ones count. An error may stand between the events as bare
-JSON, without `data:`.
+Each event is an answer with the next piece of each candidate. The last reason to end that a candidate gives is the one
+that counts, and so are the last counts of tokens; that no more comes, only the end of the stream says. An error may
+stand between the events, or behind the last one, as bare JSON without `data:`.
 """
 
 import re
@@ -37,6 +37,7 @@ class GenerateReader(JsonReader):
         self._used: Json = {}
         self._usage: Json | None = None
         self._begun = False
+        self._blocked = False
         self._candidates: dict[int, Candidate] = {}
 
     def chunks(self, value: Json) -> Iterable[bytes]:
@@ -48,25 +49,27 @@ class GenerateReader(JsonReader):
             self._used |= used
             self._usage = usage(self._used)
         candidates = value.get("candidates") or ()
-        if not candidates and value.get("promptFeedback") and not self._candidates:
+        if not self._candidates and (value.get("promptFeedback") or {}).get("blockReason"):
             refusal = blocked(value)
-            self._candidates[0] = Candidate()
-            self._candidates[0].finish = "content_filter"
+            self._blocked = True
             yield self._chunks.delta({"role": "assistant", "content": "", **refusal}, "content_filter")
         for candidate in candidates:
             yield from self._piece(candidate)
 
     def end(self) -> Iterable[bytes]:
-        """The last chunks."""
+        """The last chunks: how each candidate ends, and what was used."""
         yield from super().end()
         self.done = True
+        for index, candidate in self._candidates.items():
+            finish, rest = candidate.ending()
+            yield self._chunks.delta(rest, finish, index=index)
         if self._include_usage and self._usage:
             yield self._chunks.usage(self._usage)
 
     def complete(self) -> bool:
         """Every candidate has come to its end."""
-        finished = [candidate.finish for candidate in self._candidates.values()]
-        return bool(finished) and all(finished)
+        reasons = [candidate.reason for candidate in self._candidates.values()]
+        return self._blocked or (bool(reasons) and all(reasons))
 
     def _begin(self, value: Json) -> None:
         if not self._begun:
@@ -80,14 +83,11 @@ class GenerateReader(JsonReader):
         if index not in self._candidates:
             self._candidates[index] = Candidate()
             delta = {"role": "assistant", "content": ""}
-        known = self._candidates[index]
-        ended = known.finish
-        delta |= known.add(candidate)
-        finish = known.finish if ended is None else None
-        choice: dict[str, Any] = {"index": index, "delta": delta, "finish_reason": finish}
+        delta |= self._candidates[index].add(candidate)
+        choice: dict[str, Any] = {"index": index, "delta": delta, "finish_reason": None}
         if found := candidate.get("logprobsResult"):
             choice["logprobs"] = logprobs(found)
-        if delta or finish or "logprobs" in choice:
+        if delta or found:
             yield orjson.dumps({**self._chunks.frame, "choices": [choice]})
 
 
