@@ -140,6 +140,8 @@ class ChatAdapter(VariantAdapter):
         """Ids, reasons and calls as OpenAI's clients know them."""
         if not value.get("id"):
             value.pop("id", None)
+        if value.get("object") == "text_completion":  # as versions before 2.1 call a chat
+            del value["object"]
         for choice, message in messages(value):
             mend_choice(choice, message)
             if (reason := choice.get("finish_reason")) is not None:

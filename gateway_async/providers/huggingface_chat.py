@@ -48,6 +48,8 @@ def chat_request(data: Json) -> Json:
         body["stop"] = as_list(body["stop"])
     if body.get("top_p") == 1:  # which asks for nothing, and is refused
         del body["top_p"]
+    if "response_format" in body:
+        _set_format(body)
     if "tools" in body:
         body["tools"] = [_tool(function) for function in functions_only(body, VENDOR)]
     if "tool_choice" in body:
@@ -55,6 +57,18 @@ def chat_request(data: Json) -> Json:
         body["tool_choice"] = chosen_function(body["tool_choice"], VENDOR) or body["tool_choice"]
     body["messages"] = [_message(message, f"messages.{at}") for at, message in enumerate(body["messages"])]
     return body
+
+
+def _set_format(body: Json) -> None:
+    """Ask for a form of the answer as every version knows it: by a schema, which stands under `value`."""
+    form = body.pop("response_format")
+    if form.get("type") == "json_schema":
+        named = form.get("json_schema")
+        if not isinstance(named, dict) or not isinstance(named.get("schema"), dict):
+            raise InvalidRequest.field("response_format.json_schema.schema", "a schema is expected")
+        form = {"type": "json_object", "value": named["schema"]}
+    if form.get("type") != "text":
+        body["response_format"] = form
 
 
 def _tool(function: Json) -> Json:

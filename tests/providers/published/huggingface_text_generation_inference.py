@@ -41,6 +41,13 @@ class CalledInAnswer(TypedDict, total=False):
     arguments: Required[Any]
 
 
+class Grammar(TypedDict):
+    """The form of an answer, as huggingface_hub's own client sends it (`GrammarType`, with its alias)."""
+
+    type: Literal["json", "json_object", "regex"]
+    value: Any
+
+
 class CallInAnswer(TypedDict):
     """A call in an answer."""
 
@@ -52,6 +59,7 @@ class CallInAnswer(TypedDict):
 _OTHER: Mapping[tuple[str, str], tuple[str, Any]] = {
     ("ChatCompletionInputMessage", "tool_calls"): ("tool_calls", list[Call]),
     ("ChatCompletionInput", "tool_choice"): ("tool_choice", str),  # a function's name alone is one, too
+    ("ChatCompletionInput", "response_format"): ("response_format", Grammar),
     ("ChatCompletionOutputMessage", "tool_calls"): ("tool_calls", list[CallInAnswer] | None),
     ("TextGenerationOutputPrefillToken", "logprob"): ("logprob", float | None),  # nullable: the first token's
 }
