@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 _OLDER_LIMIT: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
+_ONLY_AUTO: Mapping[str, tuple[str, ...]] = MappingProxyType({"tool_choice": ("auto",)})
 _MINIMAX_FAILURES: Mapping[int, int] = MappingProxyType(
     dict.fromkeys((1002, 1039, 1041), 429)
     | dict.fromkeys((1004, 2049), 401)
@@ -57,6 +58,9 @@ class Row:
 
     lacks_in_completions: frozenset[str] = frozenset()
     """Those that its own completions have nothing for, beyond these."""
+
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """OpenAI's name of a parameter → the only values of it that it takes."""
 
     renames: Mapping[str, str] = field(default_factory=dict)
     """OpenAI's name of a parameter → the only one that it knows."""
@@ -199,13 +203,14 @@ ROWS: Mapping[str, Row] = {
             key="MOONSHOT_API_KEY",
             usual_model="kimi-k2.6",
         ),
-        # https://docs.bigmodel.cn/api-reference; outside China https://api.z.ai/api/paas/v4, with a key of its own.
+        # https://docs.bigmodel.cn/api-reference: tools are chosen by the model alone. Outside China https://api.z.ai/api/paas/v4, with a key of its own.
         Row(
             name="zhipu",
             vendor="Zhipu AI",
             base="https://open.bigmodel.cn/api/paas/v4",
             key="ZHIPUAI_API_KEY",
             embeddings=True,
+            only=_ONLY_AUTO,
             renames=_OLDER_LIMIT,
             finish_reasons=MappingProxyType(
                 {"sensitive": "content_filter", "model_context_window_exceeded": "length"}
@@ -271,7 +276,7 @@ ROWS: Mapping[str, Row] = {
             embeddings=True,
             headers=MappingProxyType({"Accept": "application/vnd.github+json"}),
         ),
-        # https://docs.ollama.com/api/openai-compatibility lists what is taken.
+        # https://docs.ollama.com/api/openai-compatibility lists what is taken; a choice of tools is passed over.
         Row(
             name="ollama",
             vendor="Ollama",
@@ -281,7 +286,8 @@ ROWS: Mapping[str, Row] = {
             completions=True,
             embeddings=True,
             lacks=frozenset({"logit_bias", "n"}),
-            lacks_in_completions=frozenset({"best_of", "echo"}),
+            lacks_in_completions=frozenset({"best_of", "echo", "logprobs"}),
+            only=_ONLY_AUTO,
             renames=_OLDER_LIMIT,
             thoughts="reasoning",
         ),

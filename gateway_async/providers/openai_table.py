@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from gateway_async.config import Model, OpenAICompatibleConfig, RouteType
+from gateway_async.errors import UnsupportedParameter
 from gateway_async.provider_table import Row
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
@@ -65,6 +66,10 @@ class TableAdapter(OpenAIAdapter):
 
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The caller's own request, as far as the vendor takes it."""
+        for name, values in self.row.only.items():
+            if name in data and data[name] not in values:
+                told = " or ".join(map(repr, values))
+                raise UnsupportedParameter.field(name, f"{self.row.vendor} takes {told} only")
         if self.takes is not None:
             data = take(data, self.row.vendor, self.takes)
         return OpenAIAdapter.request(self, data, stream=stream)

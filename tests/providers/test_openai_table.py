@@ -154,10 +154,26 @@ def test_a_parameter_of_completions_that_no_chat_has_is_refused(row: Row, parame
 )
 def test_a_parameter_that_only_its_completions_lack_is_refused_there(row: Row, parameter: str) -> None:
     """And nowhere else."""
+    value = 3 if parameter == "logprobs" else ASKS[parameter]
+
     with pytest.raises(UnsupportedParameter):
-        bound(row, COMPLETIONS).request(asked(COMPLETIONS, **{parameter: ASKS[parameter]}), stream=False)
+        bound(row, COMPLETIONS).request(asked(COMPLETIONS, **{parameter: value}), stream=False)
     sent = bound(row).request({**HELLO, parameter: ASKS[parameter]}, stream=False)
     assert json.loads(sent.body)[parameter] == ASKS[parameter]
+
+
+@pytest.mark.parametrize("choice", ["none", "required", {"type": "function", "function": {"name": "f"}}])
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS.values() if "tool_choice" in row.only], ids=lambda row: row.name
+)
+def test_a_choice_of_tools_that_would_be_passed_over_is_refused(row: Row, choice: Any) -> None:
+    """And the one that is made anyway goes out."""
+    tools = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+
+    with pytest.raises(UnsupportedParameter, match=f"tool_choice: {row.vendor} takes 'auto' only"):
+        bound(row).request(asked(CHAT, **tools, tool_choice=choice), stream=False)
+    sent = json.loads(bound(row).request(asked(CHAT, **tools, tool_choice="auto"), stream=False).body)
+    assert sent["tool_choice"] == "auto"
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))

@@ -19,7 +19,7 @@ from gateway_async.zero_config import USUAL_KEYS
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
 
-_OURS = ("MLFLOW_GATEWAY_", "GATEWAY_", *(usual.variable for usual in USUAL_KEYS))
+_OURS = ("MLFLOW_GATEWAY_", "GATEWAY_", "OPENAI_", "ANTHROPIC_", *(usual.variable for usual in USUAL_KEYS))
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
