@@ -14,7 +14,6 @@ from gateway_async.errors import UpstreamError
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import reported_error, upstream_error
 
-_OUR_KEY = frozenset({"API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "API_KEY_EXPIRED"})
 _SECONDS = re.compile(r"(\d{1,6}(\.\d+)?)s")
 
 
@@ -22,7 +21,7 @@ def google_error(provider: str, response: UpstreamResponse) -> UpstreamError:
     """The error for an answer with a status of 300 or more."""
     error = _error(response.body)
     said = error.get("message")
-    status = 401 if any(detail.get("reason") in _OUR_KEY for detail in _details(error)) else None
+    status = 401 if any(detail.get("reason") == "API_KEY_INVALID" for detail in _details(error)) else None
     text = said if isinstance(said, str) else None
     return _with_delay(upstream_error(provider, response, said=text, status=status), error)
 
@@ -54,5 +53,5 @@ def _error(body: bytes) -> Json:
 def _details(error: Any) -> Iterator[Json]:
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and isinstance(detail.get("reason", ""), str):
+        if isinstance(detail, dict):
             yield detail

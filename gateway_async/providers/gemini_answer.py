@@ -201,4 +201,4 @@ def logprobs(found: Json) -> Json:
 def _likely(one: Json) -> Json:
     token = text_of(one["token"])
     # A token without its likelihood has one of 1: what is zero is not written.
-    return {"token": token, "logprob": one.get("logProbability", 0.0), "bytes": list(token.encode())}
+    return {"token": token, "logprob": float(one.get("logProbability", 0)), "bytes": list(token.encode())}

@@ -59,7 +59,8 @@ def conversation(messages: list[Json], model: str) -> tuple[list[Json], list[Jso
         if role != "tool":
             results = []
         if role in ("system", "developer"):
-            system.append({"text": plain_text(message.get("content"), at, f"{VENDOR}'s system instruction")})
+            if text := plain_text(message.get("content"), at, f"{VENDOR}'s system instruction"):
+                system.append({"text": text})
         elif role == "user":
             contents.append({"role": "user", "parts": _parts(message.get("content") or "", at)})
         elif role == "assistant":

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import as_list, chosen_function, functions_only, take
+from gateway_async.providers._requests import as_list, chosen_function, take
 from gateway_async.providers.gemini_contents import VENDOR, conversation
 
 _SAMPLING: Mapping[str, str] = {
@@ -146,11 +146,15 @@ def _set_service_tier(body: Json) -> None:
 
 
 def _set_tools(body: Json) -> None:
-    tools = body.pop("tools", None) or []
-    if functions := functions_only({"tools": [tool for tool in tools if not _own(tool)]}, VENDOR):
-        body["tools"] = [{"functionDeclarations": [_declaration(function) for function in functions]}]
-    if own := [made for tool in tools if (made := _own(tool))]:
-        body["tools"] = [*body.get("tools", ()), *own]
+    functions: list[Json] = []
+    own: list[Json] = []
+    for index, tool in enumerate(body.pop("tools", ())):
+        if made := _own(tool):
+            own.append(made)
+        else:
+            functions.append(_declaration(tool, f"tools.{index}"))
+    if tools := [{"functionDeclarations": functions}] * bool(functions) + own:
+        body["tools"] = tools
     if (choice := body.pop("tool_choice", None)) is not None:
         _lay(body, "toolConfig", {"functionCallingConfig": _calling(choice)})
 
@@ -162,7 +166,11 @@ def _own(tool: Json) -> Json | None:
     return {name: tool.get(kind, {})} if name else None
 
 
-def _declaration(function: Json) -> Json:
+def _declaration(tool: Json, at: str) -> Json:
+    if tool["type"] != "function" or not isinstance(function := tool.get("function"), dict):
+        raise InvalidRequest.field(
+            at, f"{VENDOR} takes functions, each under 'function', and tools of its own"
+        )
     made: Json = {"name": function["name"]}
     if function.get("description") is not None:
         made["description"] = function["description"]

@@ -99,7 +99,7 @@ NOT_CARRIED: Sequence[tuple[str, Json]] = [
         },
     ),
     ("tools.0", asked(tools=[{"type": "custom", "custom": {"name": "f"}}])),
-    ("tools.0", asked(tools=[{"type": "function"}])),
+    ("tools.1", asked(tools=[{"type": "google_search"}, {"type": "function"}])),
     ("tool_choice", asked(tools=[TOOL], tool_choice="any")),
     ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "function"})),
     ("tool_choice", asked(tools=[TOOL], tool_choice={"type": "allowed_tools", "allowed_tools": {}})),
@@ -334,6 +334,7 @@ MALFORMED: Sequence[Any] = [
     {**candidate(), "modelVersion": 1},
     {**candidate(), "responseId": 1},
     candidate(logprobsResult={"chosenCandidates": [{}]}),
+    candidate(logprobsResult={"chosenCandidates": [{"token": "a", "logProbability": []}]}),
     candidate(logprobsResult={"chosenCandidates": [{"token": "a"}], "topCandidates": [{}, {}]}),
 ]
 
