@@ -5,7 +5,7 @@ they started with.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -210,18 +210,21 @@ class _UpstreamHandler:
 
     async def __call__(self, call: Call) -> Answer | StreamAnswer:
         request, data, headers = self._request(call)
+        keys = self._keys
         try:
             if self._authorize is not None:
                 request = await self._authorize(request)
+                keys = (*keys, *_credentials(request.headers))
             if call.stream:
-                return await self._stream(await self._upstream.open(request, call.timeouts), data, headers)
+                opened = await self._upstream.open(request, call.timeouts)
+                return await self._stream(opened, data, headers, keys)
             response = await self._upstream.send(request, call.timeouts, call.deadline)
             if response.status >= 300:
                 raise _told(self._adapter.error(response), response.headers)
             body = self._adapter.answer(response, data)
             return Answer(body, headers + _request_id(response.headers))
         except GatewayError as failed:
-            _hide(self._keys, failed)
+            _hide(keys, failed)
             raise
 
     def _request(self, call: Call) -> tuple[UpstreamRequest, dict[str, Any], Headers]:
@@ -242,19 +245,29 @@ class _UpstreamHandler:
                     return request, data, self._headers
                 return request, data, (*self._headers, ("x-gateway-dropped-params", ", ".join(dropped)))
 
-    async def _stream(self, upstream: UpstreamStream, data: dict[str, Any], headers: Headers) -> StreamAnswer:
+    async def _stream(
+        self, upstream: UpstreamStream, data: dict[str, Any], headers: Headers, keys: Sequence[Secret]
+    ) -> StreamAnswer:
         try:
             if upstream.status >= 300:
                 refusal = await upstream.read_all()
                 await upstream.aclose(finished=True)
                 raise _told(self._adapter.error(refusal), upstream.headers)
             headers += _request_id(upstream.headers)
-            stream = ProviderStream(upstream, self._adapter.reader(data), headers, self._keys)
+            stream = ProviderStream(upstream, self._adapter.reader(data), headers, keys)
             await stream.start()
         except BaseException:
             await upstream.aclose()
             raise
         return stream
+
+
+def _credentials(headers: Mapping[str, str]) -> Iterator[Secret]:
+    """What lets a request in that no setting holds: a token, alone and behind the name of its scheme."""
+    for name in ("Authorization", "X-Amz-Security-Token"):
+        if value := headers.get(name):
+            yield Secret(value)
+            yield Secret(value.rpartition(" ")[2])
 
 
 def _request_id(headers: Mapping[str, str]) -> Headers:

@@ -39,7 +39,7 @@ class TitanEmbeddings(BedrockAdapter):
 
     def translate(self, value: Json, data: Json) -> Json:
         """The vector of the one text."""
-        vector = value.get("embedding") or next(iter((value.get("embeddingsByType") or {}).values()))
+        vector = value.get("embedding") or _of_a_type(value["embeddingsByType"])
         used = value.get("inputTextTokenCount")
         return embedding_list(self.model, [vector], used, encoding=data.get("encoding_format"))
 
@@ -88,7 +88,12 @@ def _texts(data: Json, vendor: str) -> list[str]:
 def _vectors(embeddings: Any) -> list[Any]:
     """The vectors, which stand by their type where the request names types."""
     if isinstance(embeddings, dict):
-        embeddings = embeddings.get("float") or next(iter(embeddings.values()))
+        embeddings = _of_a_type(embeddings)
     if not isinstance(embeddings, list):
         raise TypeError("a list is expected")
     return embeddings
+
+
+def _of_a_type(by_type: Json) -> Any:
+    """The numbers of the one type that a caller gets: floats, where there are some."""
+    return by_type.get("float") or list(by_type.values())[0]  # noqa: RUF015 - `next` would raise StopIteration
