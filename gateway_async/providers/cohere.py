@@ -16,7 +16,8 @@ from gateway_async.providers.cohere_v2 import ChatAdapter, EmbeddingAdapter
 _OF_V1 = re.compile(
     r"(command|base)(-light)?(-nightly)?|command-(medium|xlarge)(-nightly)?|(xlarge|medium|large|small)|embed-.+-v2\.0"
 )
-"""Models that v2 never served. From Command R and Embed 3 on, all that a request may hold needs v2."""
+"""Models from before v2. Later ones are served by both, but much that a request may hold needs v2: tools, images, a
+single text to embed."""
 
 
 class Cohere:

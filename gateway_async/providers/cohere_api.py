@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter, UpstreamError
 from gateway_async.providers._adapter import JsonAdapter
-from gateway_async.providers._answers import embedding_list, token_usage
+from gateway_async.providers._answers import count_of, embedding_list, token_usage
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import reported_error, upstream_error
 
@@ -53,11 +53,6 @@ def finish_reason(reason: str | None, said: str | None = None) -> str:
     return _FINISH.get(reason or "", "stop")
 
 
-def stream_error(value: Json) -> UpstreamError:
-    """The error for an event that is none, but the body of an error."""
-    return reported_error(NAME, value)
-
-
 def usage(told: Any) -> Json | None:
     """The tokens of a call; None where Cohere does not count them.
 
@@ -90,8 +85,8 @@ def response_format(form: Json, name: str) -> Json:
     return form
 
 
-def texts(data: Json) -> None:
-    """Accept a request for vectors of texts, of one type.
+def check_embedding(data: Json) -> None:
+    """Accept a request for vectors that the standard answer can hold: of texts, and one for each.
 
     Raises:
         InvalidRequest: It is for something else.
@@ -119,5 +114,5 @@ def vectors(value: Json, data: Json, model: str) -> Json:
         raise TypeError("a list is expected")
     meta = value.get("meta")
     billed = meta.get("billed_units") if isinstance(meta, dict) else None
-    used = token_usage(billed.get("input_tokens"), 0)["prompt_tokens"] if billed else None
+    used = count_of(billed["input_tokens"]) if billed and "input_tokens" in billed else None
     return embedding_list(model, found, used, encoding=data.get("encoding_format"))

@@ -22,9 +22,9 @@ from gateway_async.providers._requests import as_list, one_answer, plain_text, t
 from gateway_async.providers._streams import JsonReader
 from gateway_async.providers.cohere_api import (
     CohereAdapter,
+    check_embedding,
     finish_reason,
     response_format,
-    texts,
     usage,
     vectors,
 )
@@ -66,12 +66,9 @@ class ChatAdapter(CohereAdapter):
 
     def translate(self, value: Json, data: Json) -> Json:
         """The text that answers, and what it rests on."""
-        reason = value.get("finish_reason")
-        finish = None if reason is None else finish_reason(reason)
-        choice = chat_choice(0, text_of(value["text"]), finish, **found(value))
-        return chat_completion(
-            self.model, [choice], chat_usage(value), answer_id=text_of(value.get("response_id") or "")
-        )
+        choice = chat_choice(0, text_of(value["text"]), _finish(value), **found(value))
+        answer_id = text_of(value.get("response_id") or "")
+        return chat_completion(self.model, [choice], chat_usage(value), answer_id=answer_id)
 
     def reader(self, data: Json) -> JsonReader:
         """A reader for the events of a chat."""
@@ -99,10 +96,7 @@ class GenerateAdapter(CohereAdapter):
     def translate(self, value: Json, data: Json) -> Json:
         """A choice for each text. The answer has no id, as the documented gateway gives it."""
         choices = [
-            text_choice(
-                at, made["text"], finish_reason(made["finish_reason"]) if made.get("finish_reason") else None
-            )
-            for at, made in enumerate(value["generations"])
+            text_choice(at, made["text"], _finish(made)) for at, made in enumerate(value["generations"])
         ]
         return text_completion(self.model, choices, usage(value.get("meta")), answer_id=None)
 
@@ -120,7 +114,7 @@ class EmbeddingAdapter(CohereAdapter):
         """The body of `POST /embed`."""
         if "texts" in data:
             raise InvalidRequest.field("texts", "the gateway's name for it is 'input'")
-        texts(data)
+        check_embedding(data)
         return {"model": self.model, **take(data, _API, {"input": "texts"})}
 
     def translate(self, value: Json, data: Json) -> Json:
@@ -140,6 +134,11 @@ def _scaled(body: Json) -> Json:
     if "temperature" in body:
         body["temperature"] = 2.5 * body["temperature"]
     return body
+
+
+def _finish(value: Json) -> str | None:
+    """Why a text ends, where v1 says so; at first it did not."""
+    return None if value.get("finish_reason") is None else finish_reason(value["finish_reason"])
 
 
 def _conversation(messages: list[Json]) -> Json:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from gateway_async.config import RouteType
 from gateway_async.providers._answers import Chunks, count_of, text_of, token_usage
 from gateway_async.providers._base import Json
+from gateway_async.providers._errors import reported_error
 from gateway_async.providers._streams import JsonReader, Lines
-from gateway_async.providers.cohere_api import NAME, finish_reason, stream_error, usage
+from gateway_async.providers.cohere_api import NAME, finish_reason, usage
 
 _FOUND = ("citations", "documents", "search_queries", "search_results")
 """What an answer says beside its text, where it was given documents or somewhere to search."""
@@ -51,9 +52,9 @@ class _Reader(JsonReader):
                 yield self._chunks.usage(used)
             self.done = True
         elif kind == "stream-error":
-            raise stream_error({"message": value.get("err"), "type": value.get("finish_reason")})
-        elif kind is None:
-            raise stream_error(value)
+            raise reported_error(NAME, {"message": value.get("err"), "type": value.get("finish_reason")})
+        elif kind is None:  # the body of an error
+            raise reported_error(NAME, value)
         elif kind == "stream-start":
             self.begin(value)
 

@@ -7,7 +7,7 @@ from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Json
 from gateway_async.providers._requests import as_list, take
 from gateway_async.providers._streams import JsonReader
-from gateway_async.providers.cohere_api import VENDOR, CohereAdapter, texts, vectors
+from gateway_async.providers.cohere_api import VENDOR, CohereAdapter, check_embedding, vectors
 from gateway_async.providers.cohere_v2_answer import ChatReader, chat_answer
 from gateway_async.providers.cohere_v2_request import chat_request
 
@@ -37,7 +37,7 @@ class EmbeddingAdapter(CohereAdapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `POST /embed`."""
-        texts(data)
+        check_embedding(data)
         body = take(data, VENDOR, {"dimensions": "output_dimension", "input": "texts"})
         needed = {"input_type": "search_document", "embedding_types": ["float"]}
         return {"model": self.model, **needed, **body, "texts": as_list(body["texts"])}

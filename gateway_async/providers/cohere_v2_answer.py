@@ -19,9 +19,9 @@ from gateway_async.providers._answers import (
     tool_call,
 )
 from gateway_async.providers._base import Json
-from gateway_async.providers._errors import invalid
+from gateway_async.providers._errors import invalid, reported_error
 from gateway_async.providers._streams import JsonReader
-from gateway_async.providers.cohere_api import NAME, finish_reason, stream_error, usage
+from gateway_async.providers.cohere_api import NAME, finish_reason, usage
 
 
 def chat_answer(value: Json, model: str) -> Json:
@@ -71,8 +71,8 @@ class ChatReader(JsonReader):
     def chunks(self, value: Json) -> Iterable[bytes]:
         """The chunks that one event stands for."""
         kind = value.get("type")
-        if kind is None:
-            raise stream_error(value)
+        if kind is None:  # the body of an error
+            raise reported_error(NAME, value)
         if kind == "message-start":
             yield self._begin(value)
         elif not self._begun:

@@ -38,6 +38,8 @@ _TAKES: Mapping[str, str] = {
 _THINKING = {"none": "disabled", "high": "enabled"}
 """What of OpenAI's efforts Cohere's own OpenAI-compatible API takes: https://docs.cohere.com/docs/compatibility-api."""
 
+_TEXT = {"type": "text"}
+
 _NOT_CARRIED = ("audio", "function_call")
 """What OpenAI's assistant may have said that Cohere has no place for."""
 
@@ -55,8 +57,9 @@ def chat_request(data: Json) -> Json:
     body["messages"] = [_message(message, f"messages.{at}") for at, message in enumerate(body["messages"])]
     if "stop_sequences" in body:
         body["stop_sequences"] = as_list(body["stop_sequences"])
-    if "response_format" in body:
-        body["response_format"] = response_format(body["response_format"], "json_schema")
+    form = body.pop("response_format", _TEXT)
+    if form != _TEXT:  # Cohere takes none beside documents and tools
+        body["response_format"] = response_format(form, "json_schema")
     if not isinstance(body.get("logprobs", False), bool):
         raise UnsupportedParameter.field("logprobs", f"{VENDOR} takes true or false")
     if (effort := body.pop("reasoning_effort", None)) is not None:
