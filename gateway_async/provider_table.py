@@ -53,6 +53,9 @@ class Row:
     embeddings: bool = False
     """It has an endpoint for embeddings."""
 
+    developer: bool = True
+    """It knows the role `developer`; else such a message goes out as one of the system's."""
+
     lacks: frozenset[str] = frozenset()
     """OpenAI's parameters that it has nothing for."""
 
@@ -75,7 +78,7 @@ class Row:
     """End of a base address's path → the query that it needs, unless the address has one."""
 
     thoughts: str = "reasoning_content"
-    """The field of a message that holds the model's thoughts."""
+    """The field of a message that holds the model's thoughts, in answers and when they go back."""
 
     finish_reasons: Mapping[str, str] = field(default_factory=dict)
     """Its own reasons for an end → OpenAI's."""
@@ -125,6 +128,7 @@ ROWS: Mapping[str, Row] = {
             vendor="DeepSeek",
             base="https://api.deepseek.com",
             key="DEEPSEEK_API_KEY",
+            developer=False,
             renames=_OLDER_LIMIT,
             usual_model="deepseek-v4-flash",
         ),
@@ -161,15 +165,18 @@ ROWS: Mapping[str, Row] = {
             vendor="Perplexity",
             base="https://api.perplexity.ai",
             key="PERPLEXITY_API_KEY",
+            developer=False,
             renames=_OLDER_LIMIT,
             usual_model="sonar",
         ),
-        # https://inference-docs.cerebras.ai/resources/openai lists what ends with 400.
+        # https://inference-docs.cerebras.ai/resources/openai: the system's messages are the developer's there. The
+        # penalties and biases end with 400.
         Row(
             name="cerebras",
             vendor="Cerebras",
             base="https://api.cerebras.ai/v1",
             key="CEREBRAS_API_KEY",
+            developer=False,
             completions=True,
             lacks=frozenset({"frequency_penalty", "logit_bias", "presence_penalty"}),
             thoughts="reasoning",
@@ -181,6 +188,7 @@ ROWS: Mapping[str, Row] = {
             vendor="SambaNova",
             base="https://api.sambanova.ai/v1",
             key="SAMBANOVA_API_KEY",
+            developer=False,
             completions=True,
             embeddings=True,
             lacks=frozenset({"frequency_penalty", "logit_bias", "presence_penalty"}),
@@ -201,6 +209,7 @@ ROWS: Mapping[str, Row] = {
             vendor="Moonshot AI",
             base="https://api.moonshot.ai/v1",
             key="MOONSHOT_API_KEY",
+            developer=False,
             usual_model="kimi-k2.6",
         ),
         # https://docs.bigmodel.cn/api-reference: tools are chosen by the model alone. Outside China https://api.z.ai/api/paas/v4, with a key of its own.
@@ -209,6 +218,7 @@ ROWS: Mapping[str, Row] = {
             vendor="Zhipu AI",
             base="https://open.bigmodel.cn/api/paas/v4",
             key="ZHIPUAI_API_KEY",
+            developer=False,
             embeddings=True,
             only=_ONLY_AUTO,
             renames=_OLDER_LIMIT,
@@ -233,6 +243,7 @@ ROWS: Mapping[str, Row] = {
             vendor="MiniMax",
             base="https://api.minimax.io/v1",
             key="MINIMAX_API_KEY",
+            developer=False,
             lacks=frozenset(
                 {"frequency_penalty", "function_call", "functions", "logit_bias", "n", "presence_penalty"}
             ),
@@ -246,6 +257,7 @@ ROWS: Mapping[str, Row] = {
             vendor="Hyperbolic",
             base="https://api.hyperbolic.xyz/v1",
             key="HYPERBOLIC_API_KEY",
+            developer=False,
             completions=True,
         ),
         # https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion

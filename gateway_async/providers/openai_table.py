@@ -72,6 +72,8 @@ class TableAdapter(OpenAIAdapter):
                 raise UnsupportedParameter.field(name, f"{self.row.vendor} takes {told} only")
         if self.takes is not None:
             data = take(data, self.row.vendor, self.takes)
+        if self.kind is RouteType.LLM_V1_CHAT:
+            data = {**data, "messages": [_message(message, self.row) for message in data["messages"]]}
         return OpenAIAdapter.request(self, data, stream=stream)
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
@@ -146,6 +148,18 @@ class TableReader(ChatReader):
         return False
 
 
+def _message(message: Json, row: Row) -> Json:
+    """A message as the vendor knows it."""
+    if message.get("role") == "developer" and not row.developer:
+        return {**message, "role": "system"}
+    # A server that only the user knows may call thoughts by either name: there they go back as they came.
+    if "reasoning_content" in message and row.thoughts != "reasoning_content" and row.base is not None:
+        thoughts = message["reasoning_content"]
+        rest = {name: part for name, part in message.items() if name != "reasoning_content"}
+        return {row.thoughts: thoughts, **rest}
+    return message
+
+
 def mend(value: Json, row: Row) -> bool:
     """Bring what a vendor does in its own way into the standard form; whether that changed anything.
 
@@ -162,6 +176,8 @@ def mend(value: Json, row: Row) -> bool:
     for choice in choices if isinstance(choices, list) else ():
         if not isinstance(choice, dict):
             continue
+        if isinstance(error := choice.get("error"), dict):
+            raise reported_error(row.name, error)
         message = choice.get("message") or choice.get("delta")
         if isinstance(message, dict) and _thoughts(message, row.thoughts):
             changed = True

@@ -310,6 +310,37 @@ def test_usage_is_told_to_those_only_who_ask() -> None:
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 2)
 
 
+@pytest.mark.parametrize("part", ["message", "delta"])
+def test_an_error_of_a_choice_is_one(part: str) -> None:
+    """OpenRouter tells so of a model that fails on the way."""
+    choice = {"index": 0, part: {"role": "assistant", "content": ""}, "error": {"code": 503, "message": "no"}}
+    adapter, body = bound(ROWS["openrouter"]), {"id": "1", "choices": [{**choice, "finish_reason": "error"}]}
+
+    error = failed(adapter, body) if part == "message" else read(adapter.reader(HELLO), [event(body)]).error
+
+    assert error is not None
+    assert (error.status, error.message) == (503, "openrouter reports an error: no")
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+def test_thoughts_and_developers_go_out_as_the_vendor_knows_them(row: Row) -> None:
+    """And what it knows as it is, goes out as it is."""
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "assistant", "content": "x", "reasoning_content": "y"},
+        {"role": "user", "content": "z"},
+    ]
+
+    developer, assistant, user = json.loads(
+        bound(row).request(asked(CHAT, messages=messages), stream=False).body
+    )["messages"]
+
+    assert developer["role"] == ("developer" if row.developer else "system")
+    name = "reasoning_content" if row.base is None else row.thoughts
+    assert assistant == {"role": "assistant", "content": "x", name: "y"}
+    assert user == messages[2]
+
+
 def test_thoughts_that_have_the_usual_name_stay_as_they_are() -> None:
     """Neither twice nor changed."""
     message = {"role": "assistant", "content": "x", "reasoning": "a", "reasoning_content": "b"}
