@@ -107,9 +107,3 @@ def test_an_answer_that_is_none_is_the_upstreams_fault(body: bytes) -> None:
     """It is a 502."""
     with pytest.raises(UpstreamInvalid):
         COMPLETIONS.adapter().answer(UpstreamResponse(200, {}, body), COMPLETIONS.data())
-
-
-def test_a_model_is_named_in_the_body_or_in_the_address() -> None:
-    """Jamba's in the body, Jurassic-2's in the address."""
-    assert CHAT.upstream_request["body"]["model"] == "jamba-large"
-    assert "model" not in COMPLETIONS.upstream_request["body"]
