@@ -14,7 +14,8 @@ from gateway_async.providers.cohere_v1 import V1
 from gateway_async.providers.cohere_v2 import ChatAdapter, EmbeddingAdapter
 
 _OF_V1 = re.compile(
-    r"(command|base)(-light)?(-nightly)?|command-(medium|xlarge)(-nightly)?|xlarge|medium|large|small|multilingual-22-12|embed-.+-v2\.0"
+    r"(command|base)(-light)?(-nightly)?|command-(medium|xlarge)(-nightly)?|xlarge|medium"
+    r"|embed-.+-v2\.0|large|small|multilingual-22-12"
 )
 """Models of v1's time, most of them retired: https://docs.cohere.com/docs/deprecations. Later ones are served by both, but
 much that a request may hold needs v2: tools, images, a single text to embed."""
