@@ -14,6 +14,7 @@ import orjson
 from gateway_async.config import RouteType
 from gateway_async.providers._answers import Chunks, count_of, text_of
 from gateway_async.providers._base import Json
+from gateway_async.providers._errors import invalid
 from gateway_async.providers._google import google_stream_error
 from gateway_async.providers._streams import JsonReader
 from gateway_async.providers.gemini_answer import NAME, Candidate, blocked, logprobs, usage
@@ -62,7 +63,10 @@ class GenerateReader(JsonReader):
         self.done = True
         for index, candidate in self._candidates.items():
             finish, rest = candidate.ending()
-            yield self._chunks.delta(rest, finish, index=index)
+            try:
+                yield self._chunks.delta(rest, finish, index=index)
+            except orjson.JSONEncodeError:
+                invalid(NAME, "what it says of its answer is nested too deeply")
         if self._include_usage and self._usage:
             yield self._chunks.usage(self._usage)
 

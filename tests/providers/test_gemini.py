@@ -365,6 +365,20 @@ def streamed(*events: bytes) -> Any:
     return read(STREAM.reader(), events)
 
 
+@each(lambda case: case.provider == "gemini" and case.streams and not case.fails)
+def test_a_stream_that_is_cut_between_events_broke_off(case: Case) -> None:
+    """Without a reason to end from every candidate, an end of the stream is not its end."""
+    events = case.stream_bytes().split(b"\n\n")[:-1]
+    ends = (b"finishReason", b"blockReason")
+    last = next(at for at, event in enumerate(events) if any(end in event for end in ends))
+
+    for cut in range(last):
+        found = read(case.reader(), [b"\n\n".join([*events[:cut], b""])])
+        assert isinstance(found.error, UpstreamInvalid)
+        assert "broke off" in found.error.message
+        assert not any(choice["finish_reason"] for chunk in found.chunks for choice in chunk["choices"])
+
+
 def test_an_error_without_its_line_end_is_seen() -> None:
     """The connection may close right behind it."""
     found = streamed(b'{\r\n  "error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}\r\n}')
@@ -372,6 +386,28 @@ def test_an_error_without_its_line_end_is_seen() -> None:
     assert found.chunks == []
     assert isinstance(found.error, UpstreamUnavailable)
     assert "busy" in found.error.message
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"groundingMetadata": {}},
+        {"content": {"parts": [{"functionCall": {"name": "f", "args": {}}}]}},
+        {"content": {"parts": [{"executableCode": {}}]}},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_what_is_too_deep_to_be_written_is_the_upstreams_fault(more: Json) -> None:
+    """What can be read can be too deep to be written again, whole or in a stream."""
+    deep = b'{"a":' * 1000 + b"1" + b"}" * 1000
+    value = {"candidates": [{"finishReason": "STOP", **more}]}
+    body = deep.join(json.dumps(value).encode().rsplit(b"{}", 1))
+
+    found = streamed(b"data: " + body + b"\n\n")
+
+    assert isinstance(found.error, UpstreamInvalid)
+    with pytest.raises(UpstreamInvalid):
+        CHAT.adapter().answer(UpstreamResponse(200, {}, body), CHAT.data())
 
 
 def test_a_line_that_never_ends_is_refused() -> None:
