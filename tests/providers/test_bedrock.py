@@ -21,7 +21,7 @@ from gateway_async.errors import (
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import UpstreamResponse
 from gateway_async.providers.bedrock import maker
-from tests.providers.cases import CASES, Case, frame_bytes, read
+from tests.providers.cases import CASES, Case, each, frame_bytes, read
 from tests.providers.test_strange import MANY, assert_standard, mutated
 
 Json = dict[str, Any]
@@ -328,6 +328,18 @@ def test_a_stream_that_is_none_is_the_upstreams_fault(stream: bytes) -> None:
     assert [chunk["choices"][0]["delta"] for chunk in found.chunks[:1]] == (
         [{"role": "assistant", "content": ""}] if stream.startswith(START) else []
     )
+
+
+@each(lambda case: case.upstream_frames and not case.fails)
+def test_a_stream_that_is_cut_between_messages_broke_off(case: Case) -> None:
+    """Up to the message that ends the answer, an end of the stream is not its end."""
+    frames = list(map(frame_bytes, case.upstream_frames or ()))
+    stops = [at for at, one in enumerate(frames) if b"messageStop" in one]
+
+    for cut in range(stops[0] if stops else len(frames) - 1):
+        found = read(case.reader(), frames[:cut])
+        assert isinstance(found.error, UpstreamInvalid)
+        assert "broke off" in found.error.message
 
 
 def test_what_is_new_in_a_stream_does_no_harm() -> None:
