@@ -100,6 +100,8 @@ class EmbeddingAdapter(JsonAdapter):
         given = body["input"] if isinstance(body["input"], list) else [body["input"]]
         if not all(isinstance(text, str) for text in given):
             raise InvalidRequest.field("input", f"{VENDOR} takes texts, not tokens")
+        if data.get("encoding_format") == "float":
+            body["encoding_format"] = "float"
         return {"model": self.model, **body}
 
     def translate(self, value: Json, data: Json) -> Json:

@@ -111,4 +111,5 @@ def test_hugging_faces_client_reads_the_recorded_error(upstream: MockUpstream, c
     if case.kind == "llm/v1/completions":
         assert type(failed.value) is ERRORS[said["error_type"]]
     else:
+        assert isinstance(failed.value, errors.HfHubHTTPError)
         assert failed.value.response.status_code == case.upstream_status
