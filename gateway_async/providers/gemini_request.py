@@ -148,15 +148,17 @@ def _set_service_tier(body: Json) -> None:
 def _set_tools(body: Json) -> None:
     functions: list[Json] = []
     own: list[Json] = []
-    for index, tool in enumerate(body.pop("tools", ())):
+    tools = body.pop("tools", ())
+    for index, tool in enumerate(tools):
         if made := _own(tool):
             own.append(made)
         else:
             functions.append(_declaration(tool, f"tools.{index}"))
-    if tools := [{"functionDeclarations": functions}] * bool(functions) + own:
-        body["tools"] = tools
-    if (choice := body.pop("tool_choice", None)) is not None:
-        _lay(body, "toolConfig", {"functionCallingConfig": _calling(choice)})
+    if declared := [{"functionDeclarations": functions}] * bool(functions) + own:
+        body["tools"] = declared
+    strict = any((tool.get("function") or {}).get("strict") for tool in tools)
+    if calling := _calling(body.pop("tool_choice", None), strict=strict):
+        _lay(body, "toolConfig", {"functionCallingConfig": calling})
 
 
 def _own(tool: Json) -> Json | None:
@@ -179,7 +181,11 @@ def _declaration(tool: Json, at: str) -> Json:
     return made
 
 
-def _calling(choice: Any) -> Json:
+def _calling(choice: Any, *, strict: bool) -> Json:
+    if choice in (None, "auto") and strict:
+        return {"mode": "VALIDATED"}  # as `AUTO`, and held to the schemas; `ANY` always is
+    if choice is None:
+        return {}
     if (name := chosen_function(choice, VENDOR)) is not None:
         return {"mode": "ANY", "allowedFunctionNames": [name]}
     return {"mode": _MODES[choice]}
