@@ -18,6 +18,10 @@ class UsualKey(NamedTuple):
 USUAL_KEYS = (
     UsualKey("OPENAI_API_KEY", "openai", "openai_api_key", "gpt-5-mini"),
     UsualKey("ANTHROPIC_API_KEY", "anthropic", "anthropic_api_key", "claude-haiku-4-5"),
+    UsualKey("GEMINI_API_KEY", "gemini", "gemini_api_key", "gemini-2.5-flash"),
+    UsualKey("MISTRAL_API_KEY", "mistral", "mistral_api_key", "mistral-small-latest"),
+    UsualKey("CO_API_KEY", "cohere", "cohere_api_key", "command-a-03-2025"),
+    UsualKey("AI21_API_KEY", "ai21labs", "ai21labs_api_key", "jamba-mini"),
     *(
         UsualKey(row.key, row.name, "api_key", row.usual_model)
         for row in ROWS.values()
