@@ -16,7 +16,7 @@ from gateway_async.providers._base import Json, UpstreamRequest
 from gateway_async.providers._requests import as_list, one_answer, take
 from gateway_async.providers.bedrock_adapter import VENDOR, BedrockAdapter, FrameReader
 
-_MOST_TOKENS = 8191
+_MOST_TOKENS, _MOST_ASKED = 8191, 1_000_000
 _HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 Piece = tuple[int, str, str | None, bool]
@@ -103,6 +103,8 @@ def _anthropic_body(data: Json, stream: bool) -> Json:
     one_answer(data, "Anthropic")
     if "top_p" in data:
         raise InvalidRequest.field("top_p", "Anthropic's completions take 'temperature' instead")
+    if data.get("max_tokens", 0) > _MOST_ASKED:
+        raise InvalidRequest.field("max_tokens", f"at most {_MOST_ASKED} tokens can be asked for")
     body = _scaled(take(data, "Anthropic", _ANTHROPIC), 0.5)
     prompt = body["prompt"]
     if prompt.startswith(f"{_HUMAN} ".lstrip()):

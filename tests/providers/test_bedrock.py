@@ -135,6 +135,7 @@ NOT_CARRIED: Sequence[tuple[Case, str, Json]] = [
     (CLAUDE_2, "n", {"prompt": "Hi", "n": 2}),
     (TITAN, "n", {"prompt": "Hi", "n": 2}),
     (CLAUDE_2, "top_p", {"prompt": "Hi", "top_p": 0.5}),
+    (CLAUDE_2, "max_tokens", {"prompt": "Hi", "max_tokens": 1_000_001}),
     (CASES["bedrock/completions_llama"], "prompt", {"prompt": ["Hi"]}),
     (TITAN_V1, "input", {"input": ["Hi", "Bye"]}),
     (TITAN_V1, "input", {"input": [1, 2]}),
