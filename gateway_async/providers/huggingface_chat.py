@@ -110,7 +110,7 @@ def mend_choice(choice: Json, message: Json) -> None:
     Raises:
         KeyError: And the others of `MALFORMED`: it is not what the API promises.
     """
-    if (thoughts := message.pop("reasoning", None)) is not None:
+    if (thoughts := message.get("reasoning")) is not None:
         message["reasoning_content"] = thoughts
     calls = message.get("tool_calls")
     if isinstance(calls, dict):  # as a stream has them before version 3

@@ -4,20 +4,21 @@ https://docs.mistral.ai/api. Models of code also fill the middle between a promp
 """
 
 from dataclasses import dataclass
+from itertools import count
 
 import orjson
 
 from gateway_async.config import MistralConfig, Model, RouteType
 from gateway_async.errors import InvalidRequest, UpstreamError
 from gateway_async.providers._adapter import JsonAdapter
-from gateway_async.providers._answers import count_of, embedding_list, now
+from gateway_async.providers._answers import count_of, embedding_list, now, wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import CompletionsByChat
 from gateway_async.providers._errors import reported_error, upstream_error
 from gateway_async.providers._requests import join_url, take
-from gateway_async.providers._variant import VariantAdapter, messages
+from gateway_async.providers._variant import VariantAdapter, VariantReader, messages
 from gateway_async.providers.mistral_answer import NAME, mend_choice, said
-from gateway_async.providers.mistral_messages import VENDOR
+from gateway_async.providers.mistral_messages import BLOCKS, VENDOR
 from gateway_async.providers.mistral_request import chat_request, fim_request, legacy_prompt
 from gateway_async.providers.openai_compatible import PATHS
 
@@ -58,6 +59,10 @@ class ChatAdapter(VariantAdapter):
         for choice, message in messages(value):
             mend_choice(choice, message)
 
+    def reader(self, data: Json) -> VariantReader:
+        """A reader for the chunks."""
+        return ChatReader(self, include_usage=wants_usage(data))
+
     def refuse_error(self, value: Json) -> None:
         """Raise the error whose body stands in the place of an answer or a chunk."""
         if value.get("object") in ("error", "Error"):
@@ -66,6 +71,22 @@ class ChatAdapter(VariantAdapter):
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """The upstream's error, with the fields that it finds wrong."""
         return upstream_error(NAME, response, said=said(response.body))
+
+
+class ChatReader(VariantReader):
+    """Chunks of a chat."""
+
+    def __init__(self, adapter: ChatAdapter, *, include_usage: bool) -> None:
+        super().__init__(adapter, include_usage=include_usage)
+        self._blocks = count()
+
+    def standard_chunk(self, value: Json) -> bool:
+        """Bring a chunk into the standard shape, and number its blocks through the whole stream."""
+        super().standard_chunk(value)
+        for choice in value["choices"]:
+            for block in choice["delta"].get(BLOCKS) or ():
+                block["index"] = next(self._blocks)
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def mend_choice(choice: Json, message: Json) -> None:
     if calls := message.get("tool_calls"):
         numbers = [call.get("index") for call in calls]
         for position, call in enumerate(calls):
-            _mend_call(call)
+            _mend_call(call, position)
             if "delta" not in choice:
                 call.pop("index", None)
             elif len(set(numbers)) < len(calls):
@@ -49,7 +49,6 @@ def _join(message: Json, content: list[Json]) -> None:
         message["reasoning_content"] = thoughts
     others = [chunk for chunk in content if chunk["type"] not in ("text", "thinking")]
     if others:
-        # Who adds up the chunks of a stream wants a number on all that stands in a list.
         message[BLOCKS] = [{"index": index, **chunk} for index, chunk in enumerate(others)]
 
 
@@ -62,13 +61,13 @@ def _thoughts(content: list[Json]) -> Iterator[str]:
             )
 
 
-def _mend_call(call: Json) -> None:
+def _mend_call(call: Json, position: int) -> None:
     function = call["function"]
     if not isinstance(function.get("arguments"), str):
         function["arguments"] = orjson.dumps(function.get("arguments") or {}).decode()
     call["type"] = call.get("type") or "function"
     if call.get("id") in (None, "", "null"):
-        call["id"] = call_id(text_of(function["name"]) + function["arguments"])
+        call["id"] = call_id(f"{position} {text_of(function['name'])} {function['arguments']}")
 
 
 def said(body: bytes) -> str | None:

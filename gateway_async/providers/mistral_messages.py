@@ -16,7 +16,10 @@ from gateway_async.providers._requests import data_url
 VENDOR = "Mistral"
 
 BLOCKS = "mistral_blocks"
-"""Where an answer keeps the chunks that are neither text nor thoughts; sent back, they go upstream again."""
+"""Where an answer keeps the chunks that are neither text nor thoughts; sent back, they go upstream again.
+
+They are numbered: who adds up the chunks of a stream wants a number on all that stands in a list.
+"""
 
 _KEYS: Mapping[str, frozenset[str]] = {
     "system": frozenset({"role", "content"}),
@@ -55,7 +58,7 @@ def _message(message: Json, at: str) -> Json:
     known = {name: value for name, value in message.items() if name not in ("reasoning_content", BLOCKS)}
     made = {**only_keys(known, _KEYS[role], at, VENDOR), "role": role}
     if isinstance(content := made.get("content"), list):
-        made["content"] = [_chunk(part, f"{at}.content.{index}") for index, part in enumerate(content)]
+        made["content"] = [_chunk(part, role, f"{at}.content.{index}") for index, part in enumerate(content)]
     if role == "assistant":
         _answer(made, thoughts, blocks, at)
     elif "content" not in made:
@@ -88,8 +91,10 @@ def _call(call: Json, at: str) -> Json:
     return {"id": call_id(call["id"]), "type": "function", "function": function}
 
 
-def _chunk(part: Json, at: str) -> Json:
+def _chunk(part: Json, role: str, at: str) -> Json:
     kind = part["type"]
+    if role == "system" and kind not in ("text", "thinking"):
+        raise InvalidRequest.field(at, f"{VENDOR} takes no part of type {kind!r} from the system")
     if make := _MADE.get(kind):
         return make(part, at)
     if kind not in _CHUNKS:

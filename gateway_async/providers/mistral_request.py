@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import chosen_function, take
+from gateway_async.providers._requests import as_list, chosen_function, take
 from gateway_async.providers.mistral_messages import VENDOR, conversation
 
 _SAME = (
@@ -65,7 +65,8 @@ def fim_request(data: Json) -> Json:
 def legacy_prompt(data: Json) -> Json:
     """A completion's request as it becomes a chat's.
 
-    As users of `mlflow.gateway` know it: on the scale of Mistral's first API, and without what that had not.
+    As users of `mlflow.gateway` know it: the temperature on the scale of Mistral's first API, and without `n` and
+    `stop`, which that had not.
     """
     if data.get("logprobs") is not None:
         raise UnsupportedParameter.field(
@@ -78,16 +79,16 @@ def legacy_prompt(data: Json) -> Json:
 
 
 def _prediction(given: Json) -> Json:
-    content = given.get("content")
-    if isinstance(content, list) and not all(
-        isinstance(part, dict) and part.get("type") == "text" for part in content
-    ):
+    texts = [_text(part) for part in as_list(given.get("content"))]
+    if None in texts:
         raise InvalidRequest.field("prediction.content", "a text is expected")
-    if isinstance(content, list):
-        content = "".join(str(part.get("text", "")) for part in content)
-    if not isinstance(content, str):
-        raise InvalidRequest.field("prediction.content", "a text is expected")
-    return {"type": "content", "content": content}
+    return {"type": "content", "content": "".join(filter(None, texts))}
+
+
+def _text(part: Any) -> str | None:
+    if isinstance(part, dict) and part.get("type") == "text":
+        part = part.get("text")
+    return part if isinstance(part, str) else None
 
 
 def _tool(tool: Json, at: str) -> Json:

@@ -60,13 +60,14 @@ class ChatAdapter(VariantAdapter):
             _mend_reason(choice)
             if "delta" in choice and message.get("content") is None and choice.get("text"):
                 message["content"] = choice["text"]
-            if (thoughts := message.pop("reasoning", None)) is not None:
+            if (thoughts := message.get("reasoning")) is not None:
                 message.setdefault("reasoning_content", thoughts)
             for call in message.get("tool_calls") or ():
                 number = call.pop("index", None)
                 if "delta" in choice and number is not None:
                     call["index"] = int(number)
-            choice["logprobs"] = _likelihoods(choice.get("logprobs"), message.get("content"))
+            if (given := choice.get("logprobs")) is not None:
+                choice["logprobs"] = _likelihoods(given, message.get("content"))
 
 
 class CompletionAdapter(VariantAdapter):
@@ -83,8 +84,7 @@ class CompletionAdapter(VariantAdapter):
         value["model"] = self.model
         reason = value.pop("finish_reason", None)
         for choice in value.get("choices") or ():
-            if reason is not None:
-                choice.setdefault("finish_reason", reason)
+            choice["finish_reason"] = choice.get("finish_reason") or reason
             _mend_reason(choice)
 
     def reader(self, data: Json) -> VariantReader:
@@ -118,13 +118,11 @@ def _mend_reason(choice: Json) -> None:
         choice["finish_reason"] = _FINISH.get(reason, reason)
 
 
-def _likelihoods(given: Any, text: Any) -> Json | None:
+def _likelihoods(given: Any, text: Any) -> Json:
     """The likelihoods of tokens in OpenAI's form, with what Together AI says beside.
 
     In an answer they stand in lists, in a stream there is one number a chunk.
     """
-    if given is None:
-        return None
     if isinstance(given, dict):
         pairs = zip(given.get("tokens") or (), given.get("token_logprobs") or (), strict=False)
         return {"content": [_likelihood(token, number) for token, number in pairs], **given}

@@ -18,6 +18,7 @@ EMBEDDINGS = CASES["mistral/embeddings"]
 
 USER = {"role": "user", "content": "Hi"}
 TOOL = {"type": "function", "function": {"name": "f"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 
 
 def asked(*messages: Any, **more: Any) -> dict[str, Any]:
@@ -42,6 +43,7 @@ REFUSED: list[tuple[Case, str, dict[str, Any]]] = [
     (CHAT, f"{PART}.image_url.url", part(type="image_url", image_url={"url": "ftp://example.com/a.png"})),
     (CHAT, f"{PART}.file.file_data", part(type="file", file={"filename": "a.pdf"})),
     (CHAT, f"{PART}.file.file_data", part(type="file", file={"file_data": "JVBERi0="})),
+    (CHAT, "messages.1.content.0", asked({"role": "system", "content": [IMAGE]})),
     (CHAT, "messages.1.role", asked({"role": "function", "name": "f", "content": "1"})),
     (CHAT, "messages.1.name", asked({"role": "user", "content": "Hi", "name": "ada"})),
     (CHAT, "messages.1.tool_calls", asked({"role": "user", "tool_calls": [{"id": "a", "type": "function"}]})),

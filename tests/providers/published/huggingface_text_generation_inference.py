@@ -119,8 +119,8 @@ _PIECES = {
     "llm/v1/completions": _adapter(text.TextGenerationStreamOutput),
 }
 
-ADDS = ("tool_call_id",)
-"""A field of the server's messages that is null in all of them."""
+ADDS = ("reasoning", "tool_call_id")
+"""Thoughts under their own name too, and a field of the server's messages that is null in all of them."""
 
 
 def check_sent(kind: str, url: str, body: Json) -> None:

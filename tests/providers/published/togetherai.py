@@ -108,10 +108,10 @@ _PIECES: Mapping[str, type[BaseModel]] = {
 }
 
 ADDS = (
-    *("prompt", "seed", "text", "warnings", "request_id"),
+    *("prompt", "reasoning", "seed", "text", "warnings", "request_id"),
     *("token", "token_id", "token_ids", "tokens", "token_logprobs", "top_logprobs", "delta"),
 )
-"""The prompt repeated, the seed used, the ids and likelihoods of tokens, the text twice."""
+"""The prompt repeated, thoughts under their own name too, the seed used, the ids and likelihoods of tokens, the text twice."""
 
 
 def check_sent(kind: str, url: str, body: Json) -> None:
