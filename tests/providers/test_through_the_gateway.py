@@ -14,6 +14,9 @@ from tests.support.upstream import MockUpstream, Reply
 
 Json = dict[str, Any]
 
+CREDENTIALS = {"DATABRICKS_HOST": "https://example.cloud.databricks.com", "DATABRICKS_TOKEN": "key-recorded"}
+"""What providers without a key in their configuration find in the environment."""
+
 CONTENT = ("messages", "prompt", "input", "stream")
 """What OpenAI's client takes as its own arguments; the rest of a request goes beside them."""
 
@@ -24,7 +27,7 @@ def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFact
     endpoints = [
         {"name": route(case), "endpoint_type": case.kind, "model": case.model} for case in CASES.values()
     ]
-    env = {"RECORDED_UPSTREAM": shared_upstream.url}
+    env = {"RECORDED_UPSTREAM": shared_upstream.url, **CREDENTIALS}
     program = ["-m", "tests.providers.launch_redirected"]
     folder = tmp_path_factory.mktemp("recorded")
     with running(folder, {"endpoints": endpoints}, env=env, program=program) as server:
