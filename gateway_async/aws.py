@@ -7,10 +7,11 @@ held.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from gateway_async.errors import ConfigError, UpstreamError
@@ -19,7 +20,6 @@ from gateway_async.provider_config import AWSBaseConfig, AWSIdAndKey, AWSRole
 
 if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
-    from botocore.session import Session
 
 REFRESH_SECONDS = 300.0
 """So long before their end, credentials are replaced; those of a short session, a third of its length before."""
@@ -29,6 +29,9 @@ LEAST_SECONDS = 15.0
 
 BEARER_TOKEN = "AWS_BEARER_TOKEN_BEDROCK"  # noqa: S105 - the name of a variable
 """A Bedrock API key in the environment, which stands before all other credentials there."""
+
+LARGE_BYTES = 2**20
+"""A body of this size is signed in a thread, since its hash takes milliseconds; the rest takes 0.1 ms."""
 
 SESSION_NAME = "ai-gateway-bedrock"
 """What AWS's logs call the session of an assumed role."""
@@ -65,7 +68,7 @@ class Credentials:
             if isinstance(self._settings, AWSIdAndKey):
                 return Held(_pair(self._settings))
             return self._look()
-        except (BotoCoreError, ClientError, OSError) as problem:
+        except (BotoCoreError, ClientError, OSError, LookupError, RuntimeError, ValueError) as problem:
             raise self._none(str(problem)) from problem
 
     def _assume(self, role: AWSRole) -> "Held[ReadOnlyCredentials]":
@@ -130,9 +133,8 @@ class Signer:
     """
 
     def __init__(self, provider: str, settings: AWSBaseConfig, service: str = "bedrock") -> None:
-        session = _session(provider)
         self._service = service
-        self.region = _region(provider, settings, session)
+        self.region = _region(provider, settings)
         self._credentials = Credentials(provider, settings, self.region)
         named = isinstance(settings, AWSRole | AWSIdAndKey)
         self._bearer = None if named else os.environ.get(BEARER_TOKEN)
@@ -164,10 +166,21 @@ class Signer:
         """
         if self._bearer:
             return {**headers, "Authorization": f"Bearer {self._bearer}"}
+        credentials = await self._credentials.get()
+        sign = partial(self._signed, credentials, method, url, headers, body)
+        return sign() if len(body) < LARGE_BYTES else await asyncio.to_thread(sign)
+
+    def _signed(
+        self,
+        credentials: "ReadOnlyCredentials",
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> dict[str, str]:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        credentials = await self._credentials.get()
         request = AWSRequest(method, url, dict(headers), body)
         SigV4Auth(credentials, self._service, self.region).add_auth(request)
         return dict(request.headers.items())
@@ -189,24 +202,21 @@ def _endpoint(service: str, region: str) -> str:
         client.close()
 
 
-def _session(provider: str) -> "Session":
+def _region(provider: str, settings: AWSBaseConfig) -> str:
     try:
+        from botocore.exceptions import BotoCoreError
         from botocore.session import Session
     except ImportError:
         text = f"{provider} needs botocore: pip install 'ai-gateway-sdk[bedrock]'"
         raise ConfigError(text) from None
-    return Session()
-
-
-def _region(provider: str, settings: AWSBaseConfig, session: "Session") -> str:
-    from botocore.exceptions import BotoCoreError
-
+    # AWS's other tools read AWS_REGION too; what botocore itself reads is AWS_DEFAULT_REGION and the profile.
+    if named := settings.aws_region or os.environ.get("AWS_REGION"):
+        return named
     try:
-        # AWS's other tools read AWS_REGION too; what botocore itself reads is AWS_DEFAULT_REGION and the profile.
-        region = settings.aws_region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
+        found = Session().get_config_variable("region")
     except BotoCoreError as problem:
         raise ConfigError(f"{provider}: the AWS profile can't be read: {problem}") from problem
-    if not region:
+    if not found:
         text = f"{provider} needs a region: aws_region in aws_config, AWS_REGION, or one in the AWS profile"
         raise ConfigError(text)
-    return str(region)
+    return str(found)

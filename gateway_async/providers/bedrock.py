@@ -63,7 +63,9 @@ class Bedrock:
                 join_url(base, "model", quote(name, safe="-._~"), operation)
                 for operation in _OPERATIONS[converse]
             )
-            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            headers = {"Content-Type": "application/json"} | (
+                {} if converse else {"Accept": "application/json"}
+            )
             return what(self.name, whole, headers, name, streamed, signer=signer, **more)
 
         if kind is RouteType.LLM_V1_EMBEDDINGS:

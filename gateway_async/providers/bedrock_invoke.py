@@ -7,7 +7,7 @@ last three reach the caller with their texts alone, as mlflow's gateway gives th
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway_async.config import RouteType
 from gateway_async.errors import InvalidRequest, NotSupported
@@ -18,6 +18,12 @@ from gateway_async.providers.bedrock_adapter import VENDOR, BedrockAdapter, Fram
 
 _MOST_TOKENS, _MOST_ASKED = 8191, 1_000_000
 _HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+
+_STREAM_HEADERS: Mapping[str, str] = {
+    "Content-Type": "application/json",
+    "X-Amzn-Bedrock-Accept": "application/json",
+}
+"""The stream itself is no JSON; what stands in its messages is."""
 
 Piece = tuple[int, str, str | None, bool]
 """Of a stream: the completion's number, its next text, why it ends, and whether that was all."""
@@ -45,7 +51,8 @@ class InvokeAdapter(BedrockAdapter):
         """What to send upstream."""
         if stream and self.api.piece is None:
             raise NotSupported(f"{self.model} has no streams on {VENDOR}; leave 'stream' out")
-        return BedrockAdapter.request(self, data, stream=stream)
+        request = BedrockAdapter.request(self, data, stream=stream)
+        return replace(request, headers=_STREAM_HEADERS) if stream else request
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body in the vendor's form."""

@@ -22,10 +22,11 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.session import Session
 
 from gateway_async import AsyncGatewayClient, GatewayError
-from gateway_async.aws import BEARER_TOKEN, SESSION_NAME, Signer
+from gateway_async.aws import BEARER_TOKEN, LARGE_BYTES, SESSION_NAME, Signer
 from gateway_async.config import AmazonBedrockConfig
 from gateway_async.errors import ConfigError, NotSupported, UpstreamError
 from tests.providers.cases import CASES, Case
+from tests.support.server import running
 from tests.support.upstream import MockUpstream, Received, Reply, json_reply
 
 Json = dict[str, Any]
@@ -475,3 +476,34 @@ async def test_the_upstreams_id_of_a_request_is_kept(bedrock: MockUpstream) -> N
 
     assert getattr(failed.value, "upstream_request_id", None) == "f2d4a2b1"
     assert urlsplit(bedrock.request().path).query == ""
+
+
+def test_a_running_gateway_signs_what_it_sends(
+    bedrock: MockUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of its own, asked over a socket: whole and streamed, small and large."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    config = {"aws_config": {"aws_region": "us-east-1"}, "bedrock_api_base": bedrock.url}
+    model = {"provider": "amazon-bedrock", "name": MODEL, "config": config}
+    route = {"name": "chat", "endpoint_type": "llm/v1/chat", "model": model}
+    large = {"messages": [{"role": "user", "content": "x" * (LARGE_BYTES + 1)}]}
+
+    with running(tmp_path, {"endpoints": [route]}) as server, server.client() as client:
+        for body in (HELLO, large):
+            answer = client.post("/gateway/chat/invocations", json=body)
+            assert answer.json()["choices"][0]["message"]["content"] == "Here are three pop songs."
+        bedrock.answer_with(Reply(content_type=STREAM.stream_type, script=[STREAM.stream_bytes()]))
+        with client.stream("POST", "/gateway/chat/invocations", json={**HELLO, "stream": True}) as streamed:
+            text = streamed.read().decode()
+
+    assert "Here are" in text
+    assert [request.path.rpartition("/")[2] for request in bedrock.received] == [
+        "converse",
+        "converse",
+        "converse-stream",
+    ]
+    assert all(signed_with(request, KEY, SECRET, TOKEN) for request in bedrock.received)
+    assert SECRET not in server.log
+    assert TOKEN not in server.log
