@@ -10,8 +10,9 @@ A plugin is an entry point of the group `gateway.providers`. It names an object 
   `Address`. Without it the plugin takes none.
 
 An adapter does no input or output of its own: it turns values into values, and the gateway sends them. What an
-upstream does wrong is an `UpstreamError` (`invalid` raises one for an answer that is none), what a caller does wrong an
-`InvalidRequest`, and a parameter that the upstream lacks `UnsupportedParameter`, which `take` raises.
+upstream does wrong is an `UpstreamError` (`invalid` raises one for an answer that is none, `reported_error` makes one of
+an error within a stream), what a caller does wrong an `InvalidRequest`, and a parameter that the upstream lacks
+`UnsupportedParameter`, which `take` raises.
 """
 
 from gateway_async.base_models import ConfigModel
@@ -47,7 +48,7 @@ from gateway_async.providers._base import (
     UpstreamResponse,
 )
 from gateway_async.providers._completions import completions_by_chat
-from gateway_async.providers._errors import invalid, upstream_error
+from gateway_async.providers._errors import invalid, reported_error, upstream_error
 from gateway_async.providers._requests import join_url, one_answer, plain_text, take
 from gateway_async.providers._streams import JsonReader, Lines
 from gateway_async.providers.openai_compatible import OpenAIAdapter
@@ -89,6 +90,7 @@ __all__ = [
     "join_url",
     "one_answer",
     "plain_text",
+    "reported_error",
     "take",
     "text_choice",
     "text_completion",

@@ -90,7 +90,7 @@ class Row:
     """The numbers of its failures → the HTTP status that each stands for; the others are its own fault."""
 
     usage_field: str | None = None
-    """The field of a stream's last chunk that holds the usage, where `include_usage` is nothing to it."""
+    """The field of a stream's last chunk that holds the usage, for who asks and gets it nowhere else."""
 
     usual_model: str | None = None
     """The model of the route that is made where the key is in the environment and there is no configuration."""
@@ -111,13 +111,14 @@ ROWS: Mapping[str, Row] = {
             headers=MappingProxyType({"extra-parameters": "pass-through"}),
             queries=MappingProxyType({"/models": "api-version=2024-05-01-preview"}),
         ),
-        # https://console.groq.com/docs/openai lists what ends with 400; the SDK's types know no stream_options.
+        # https://console.groq.com/docs/openai lists what ends with 400. The usage of a stream stands in `x_groq`, and
+        # since 2025 also where OpenAI has it.
         Row(
             name="groq",
             vendor="Groq",
             base="https://api.groq.com/openai/v1",
             key="GROQ_API_KEY",
-            lacks=frozenset({"logprobs", "logit_bias", "top_logprobs", "n", "stream_options"}),
+            lacks=frozenset({"logprobs", "logit_bias", "top_logprobs", "n"}),
             thoughts="reasoning",
             usage_field="x_groq",
             usual_model="llama-3.3-70b-versatile",

@@ -11,7 +11,7 @@ from gateway_async.provider_table import Row
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
-from gateway_async.providers._errors import error_of, reported_error
+from gateway_async.providers._errors import error_of, invalid, reported_error
 from gateway_async.providers._requests import PARAMETERS, join_url, take
 from gateway_async.providers._streams import EventReader
 from gateway_async.providers.openai_answer import ChatReader, CompletionReader, standard_answer
@@ -111,11 +111,15 @@ class TableReader(ChatReader):
         self._spoken: set[int] = set()
 
     def event(self, event: Event) -> Iterable[bytes]:
-        """The event's own bytes, if it is a chunk in the standard shape; behind it the usage that it holds."""
+        """The event's own bytes, if it is a chunk in the standard shape; at the end what is owed."""
         yield from super().event(event)
-        usage, self._usage = self._usage, None
-        if usage is not None:
-            yield orjson.dumps(usage)
+        if self.done:
+            yield from self._owed()
+
+    def end(self) -> Iterable[bytes]:
+        """The last chunks, and what is owed."""
+        yield from super().end()
+        yield from self._owed()
 
     def json(self, event: Event) -> Json:
         """The event's data, with the vendor's own ways mended."""
@@ -132,14 +136,25 @@ class TableReader(ChatReader):
         if isinstance(own, dict):
             if own.get("error"):
                 raise reported_error(self.provider, own["error"])
-            if self._wants_usage and isinstance(used := own.get("usage"), dict):
+            if isinstance(used := own.get("usage"), dict):
                 frame = {key: part for key, part in value.items() if key != self._row.usage_field}
                 self._usage = {**frame, "choices": [], "usage": used}
+        if value.get("usage") is not None:
+            self._wants_usage = False
         return changed
+
+    def _owed(self) -> Iterable[bytes]:
+        """A chunk with the usage, for a caller who asks for it and has not got it."""
+        if self._wants_usage and self._usage is not None:
+            self._wants_usage = False
+            try:
+                yield orjson.dumps(self._usage)
+            except orjson.JSONEncodeError:
+                invalid(self.provider, "the usage of its stream is nested too deeply")
 
     def _role_once(self, choice: Json) -> bool:
         """Take out a role that was given before: OpenAI's client would write it behind the first."""
-        if not (delta := choice.get("delta")) or "role" not in delta:
+        if not (delta := choice.get("delta")) or delta.get("role") is None:
             return False
         if choice["index"] in self._spoken:
             del delta["role"]

@@ -49,9 +49,6 @@ ASKS: Mapping[str, Any] = {
 }
 """A value for each parameter that some row lacks, which asks for something."""
 
-WITHOUT_EFFECT = {"stream_options"}
-"""What a row may lack without anybody missing it: the usage of a stream is told anyway."""
-
 
 def bound(row: Row, kind: RouteType = CHAT, **config: Any) -> Adapter:
     """The adapter of a row."""
@@ -96,7 +93,7 @@ def test_every_row_is_well_formed(row: Row) -> None:
         assert address.scheme == ("http" if row.local else "https")
         assert not row.base.endswith("/")
     assert (row.lacks | row.lacks_in_completions | row.renames.keys()) <= PARAMETERS.keys()
-    assert row.lacks - WITHOUT_EFFECT <= ASKS.keys()
+    assert row.lacks <= ASKS.keys()
     assert row.local or row.base is None or row.key
     assert not row.usual_model or row.key
 
@@ -117,7 +114,7 @@ def test_every_row_is_recorded(row: Row) -> None:
 
 @pytest.mark.parametrize(
     ("row", "parameter"),
-    [(row, name) for row in ROWS.values() for name in sorted(row.lacks - WITHOUT_EFFECT)],
+    [(row, name) for row in ROWS.values() for name in sorted(row.lacks)],
     ids=lambda value: value.name if isinstance(value, Row) else value,
 )
 def test_a_parameter_that_a_vendor_lacks_is_refused_by_its_name(row: Row, parameter: str) -> None:
@@ -348,6 +345,31 @@ def test_thoughts_that_have_the_usual_name_stay_as_they_are() -> None:
         {"index": 0, "message": message, "finish_reason": "stop"}]}).encode()  # fmt: skip
 
     assert bound(GROQ).answer(UpstreamResponse(200, {}, body), HELLO) == body
+
+
+def test_usage_too_deep_to_write_is_the_upstream_s_fault() -> None:
+    """What can be read can be too deep to be written again."""
+    deep: Json = {}
+    for _ in range(400):
+        deep = {"x": deep}
+    piece = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x_groq": {"usage": deep}}
+
+    found = read(bound(GROQ).reader({**HELLO, "stream_options": {"include_usage": True}}), [event(piece)])
+
+    assert isinstance(found.error, UpstreamInvalid)
+
+
+def test_a_role_that_is_null_is_none() -> None:
+    """The first that is one counts."""
+    roles = [None, "assistant", "assistant"]
+    pieces = [
+        event({"id": "1", "choices": [{"index": 0, "delta": {"role": role, "content": "x"}}]})
+        for role in roles
+    ]
+
+    found = read(bound(ROWS["vllm"]).reader(HELLO), pieces)
+
+    assert [chunk["choices"][0]["delta"].get("role") for chunk in found.chunks] == [None, "assistant", None]
 
 
 def test_a_role_of_each_of_several_answers_is_kept() -> None:

@@ -25,7 +25,9 @@ def client(shared_upstream: MockUpstream) -> Iterator[groq.Groq]:
 def ask(client: groq.Groq, case: Case) -> Any:
     """Call it with the recorded parameters."""
     call: Any = client.chat.completions.create
-    return call(**case.upstream_request["body"])
+    body = dict(case.upstream_request["body"])
+    forgotten = {name: body.pop(name) for name in ("stream_options",) if name in body}
+    return call(**body, extra_body=forgotten)
 
 
 def replay(upstream: MockUpstream, case: Case) -> None:
