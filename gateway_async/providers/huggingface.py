@@ -5,6 +5,8 @@ https://huggingface.github.io/text-generation-inference/ (its OpenAPI). The serv
 
 from collections.abc import Iterable, Mapping
 
+import orjson
+
 from gateway_async.config import HuggingFaceTextGenerationInferenceConfig, Model, RouteType
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._adapter import JsonAdapter
@@ -22,6 +24,7 @@ from gateway_async.providers._requests import as_list, join_url, one_answer, tak
 from gateway_async.providers._streams import EventReader, JsonReader
 from gateway_async.providers._variant import VariantAdapter, VariantReader, messages
 from gateway_async.providers.huggingface_chat import chat_request, mend_choice
+from gateway_async.providers.huggingface_tokens import likelihoods, token_text
 
 NAME, VENDOR = "huggingface-text-generation-inference", "Text Generation Inference"
 
@@ -29,6 +32,7 @@ _TAKES: Mapping[str, str] = {
     "best_of": "best_of",
     "echo": "return_full_text",
     "frequency_penalty": "frequency_penalty",
+    "logprobs": "top_n_tokens",
     "max_tokens": "max_new_tokens",
     "seed": "seed",
     "stop": "stop",
@@ -88,6 +92,8 @@ class CompletionAdapter(JsonAdapter):
             parameters["stop"] = as_list(parameters["stop"])
         if "temperature" in parameters:
             parameters["temperature"] = max(50 * parameters["temperature"], _COLDEST)
+        if parameters.get("top_n_tokens") == 0:  # the tokens' own likelihoods, which are told anyway
+            del parameters["top_n_tokens"]
         if parameters.get("top_p") == 1:  # which asks for nothing, and is refused
             del parameters["top_p"]
         # A stream tells how long the prompt was, and refuses to tell more of it.
@@ -98,28 +104,42 @@ class CompletionAdapter(JsonAdapter):
         """The text, and its tokens counted."""
         details = value["details"]
         choice = text_choice(0, value["generated_text"], _finish(details))
+        if "logprobs" in data:
+            choice["logprobs"] = likelihoods(details["tokens"], details.get("top_tokens") or ())
         used = token_usage(len(details["prefill"]), details["generated_tokens"])
         return text_completion(self.model, [choice], used, answer_id=None)
 
     def reader(self, data: Json) -> EventReader:
         """A reader for the tokens of a text."""
-        return TokenReader(self.model, include_usage=wants_usage(data))
+        return TokenReader(self.model, include_usage=wants_usage(data), logprobs="logprobs" in data)
 
 
 class TokenReader(JsonReader):
-    """The tokens of a text, as chunks."""
+    """The tokens of a text, as chunks.
 
-    def __init__(self, model: str, *, include_usage: bool) -> None:
+    Args:
+        model: Name of the model.
+        include_usage: The caller asked what was used.
+        logprobs: The caller asked how likely the tokens are.
+    """
+
+    def __init__(self, model: str, *, include_usage: bool, logprobs: bool) -> None:
         super().__init__(NAME)
         self._chunks = Chunks(RouteType.LLM_V1_COMPLETIONS, model)
-        self._include_usage = include_usage
+        self._include_usage, self._logprobs = include_usage, logprobs
+        self._told = 0
 
     def chunks(self, value: Json) -> Iterable[bytes]:
         """The chunk that one event stands for."""
         _refuse_error(value)
         token, details = value["token"], value.get("details")
-        text = "" if token["special"] else text_of(token["text"])
-        yield self._chunks.text(text, None if details is None else _finish(details))
+        text, finish = token_text(token), None if details is None else _finish(details)
+        choice = text_choice(0, text, finish)
+        if self._logprobs:
+            tops = [value["top_tokens"]] if value.get("top_tokens") else []
+            choice["logprobs"] = likelihoods([token], tops, start=self._told)
+        self._told += len(text)
+        yield orjson.dumps({**self._chunks.frame, "choices": [choice]})
         if details is None:
             return
         if self._include_usage:

@@ -56,7 +56,6 @@ REFUSED: list[tuple[Case, str, dict[str, Any]]] = [
     (COMPLETIONS, "prompt", {"prompt": ["Hi", "Ho"]}),
     (COMPLETIONS, "max_new_tokens", {"prompt": "Hi", "max_new_tokens": 3}),
     (COMPLETIONS, "suffix", {"prompt": "Hi", "suffix": "!"}),
-    (COMPLETIONS, "logprobs", {"prompt": "Hi", "logprobs": 1}),
     (COMPLETIONS, "logit_bias", {"prompt": "Hi", "logit_bias": {"5": 1}}),
     (COMPLETIONS, "presence_penalty", {"prompt": "Hi", "presence_penalty": 0.5}),
     (COMPLETIONS, "user", {"prompt": "Hi", "user": "ada"}),
