@@ -42,6 +42,7 @@ from gateway_async.provider_config import (
     PaLMConfig,
     Provider,
     TogetherAIConfig,
+    VertexAIConfig,
 )
 from gateway_async.provider_names import needed_settings, plain_name, provider_of, read_settings
 
@@ -79,6 +80,7 @@ __all__ = [
     "ServerConfig",
     "TimeoutsConfig",
     "TogetherAIConfig",
+    "VertexAIConfig",
 ]
 
 ROUTE_BASE = "/gateway/"

@@ -89,7 +89,6 @@ def _from_file(path: str) -> Any:
     Raises:
         ValueError: It holds none.
     """
-    import google.auth
     from google.oauth2.credentials import Credentials
     from google.oauth2.service_account import Credentials as ServiceAccount
 
@@ -100,5 +99,6 @@ def _from_file(path: str) -> Any:
         return ServiceAccount.from_service_account_info(known, scopes=SCOPES)  # type: ignore[no-untyped-call]
     if kind == "authorized_user":
         return Credentials.from_authorized_user_info(known, scopes=SCOPES)  # type: ignore[no-untyped-call]
-    loaded, _ = google.auth.load_credentials_from_dict(known, scopes=SCOPES)  # type: ignore[no-untyped-call]
-    return loaded
+    raise ValueError(
+        "it is neither a service account's nor a user's (others: in GOOGLE_APPLICATION_CREDENTIALS)"
+    )

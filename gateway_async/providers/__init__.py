@@ -33,6 +33,7 @@ PROVIDERS: Mapping[str, str] = {
     "openai": "gateway_async.providers.openai:provider",
     "palm": "gateway_async.providers.palm:provider",
     "togetherai": "gateway_async.providers.togetherai:provider",
+    "vertex-ai": "gateway_async.providers.vertex_ai:provider",
 }
 """Provider's name → where it stands, `module:attribute`."""
 

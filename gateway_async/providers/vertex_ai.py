@@ -1,0 +1,136 @@
+"""Vertex AI: Gemini and the models of others by its OpenAI endpoint, Claude in Anthropic's format, text embeddings.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview,
+https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude,
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api. Google's credentials let us
+in, or a token or a key that is configured.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway_async.config import Model, RouteType, VertexAIConfig
+from gateway_async.errors import ConfigError, UpstreamError
+from gateway_async.google_credentials import GoogleCredentials
+from gateway_async.providers._authorized import Authorized
+from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
+from gateway_async.providers._completions import completions_by_chat
+from gateway_async.providers._google import google_error
+from gateway_async.providers._requests import PARAMETERS, join_url, take
+from gateway_async.providers.openai_answer import ChatReader
+from gateway_async.providers.openai_compatible import OpenAIAdapter
+from gateway_async.providers.vertex_ai_claude import ClaudeAdapter
+from gateway_async.providers.vertex_ai_embeddings import EmbeddingAdapter
+
+NAME, VENDOR = "vertex-ai", "Vertex AI"
+
+_OPENAI = "endpoints/openapi"
+
+_KEYS = ("AIza", "AQ.")
+"""How Google's API keys begin, which go into a header of their own."""
+
+_GEMINI = frozenset(
+    {
+        *("frequency_penalty", "function_call", "functions", "max_completion_tokens", "max_tokens", "n"),
+        *("presence_penalty", "reasoning_effort", "response_format", "seed", "stop", "stream_options"),
+        *("temperature", "tool_choice", "tools", "top_p", "web_search_options"),
+    }
+)
+"""What the endpoint's page lists for Google's models; it says that others pass without effect."""
+
+_OF_CHATS = frozenset(PARAMETERS) - {"best_of", "echo", "suffix"}
+"""What the models of others take is their own business."""
+
+
+class VertexAI:
+    """The provider `vertex-ai`."""
+
+    name = NAME
+    route_types = frozenset(RouteType)
+
+    def bind(self, model: Model, kind: RouteType) -> Adapter:
+        """The adapter for one model."""
+        config = model.config
+        if config is None:
+            raise ConfigError(f"{NAME} needs project and location, or api_base, in its config")
+        assert isinstance(config, VertexAIConfig)
+        base = _base(config)
+        adapter = _adapter(model.name or "", kind, base, _headers(config.api_key))
+        if config.api_key is None:
+            adapter = Authorized(adapter, NAME, GoogleCredentials(config.credentials).headers)
+        return completions_by_chat(adapter, VENDOR) if kind is RouteType.LLM_V1_COMPLETIONS else adapter
+
+
+def _adapter(name: str, kind: RouteType, base: str, headers: Mapping[str, str]) -> Adapter:
+    """The adapter for embeddings, or for chat, by which completions are made too."""
+    if kind is RouteType.LLM_V1_EMBEDDINGS:
+        short = name.removeprefix("google/")
+        url = join_url(base, "publishers/google/models", f"{short}:predict")
+        return EmbeddingAdapter(NAME, url, headers, short)
+    short = name.removeprefix("anthropic/")
+    if short.startswith("claude"):
+        models = "publishers/anthropic/models"
+        whole, streamed = (
+            join_url(base, models, f"{short}:{verb}") for verb in ("rawPredict", "streamRawPredict")
+        )
+        return ClaudeAdapter(NAME, whole, headers, short, streamed)
+    full = name if "/" in name else f"google/{name}"
+    return ChatAdapter(
+        NAME, RouteType.LLM_V1_CHAT, join_url(base, _OPENAI, "chat/completions"), headers, full
+    )
+
+
+def _base(config: VertexAIConfig) -> str:
+    """All of the address before the operation's path; what is given to OpenAI's clients ends in its beginning."""
+    if config.api_base is not None:
+        return config.api_base.rstrip("/").removesuffix(f"/{_OPENAI}")
+    place = config.location
+    host = f"{place}-aiplatform.googleapis.com"
+    if place == "global":
+        host = "aiplatform.googleapis.com"
+    elif place in ("eu", "us"):
+        host = f"aiplatform.{place}.rep.googleapis.com"
+    return f"https://{host}/v1/projects/{config.project}/locations/{place}"
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        is_key = key.startswith(_KEYS)
+        headers |= {"x-goog-api-key": key} if is_key else {"Authorization": f"Bearer {key}"}
+    return headers
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAdapter(OpenAIAdapter):
+    """Chat by the OpenAI endpoint."""
+
+    def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
+        """The caller's own request, as far as the model takes it."""
+        takes = _GEMINI if (self.model or "").startswith("google/") else _OF_CHATS
+        body = take(data, VENDOR, {name: name for name in takes})
+        return OpenAIAdapter.request(self, body, stream=stream)
+
+    def reader(self, data: Json) -> ChatReader:
+        """A reader that passes chunks on as bytes where it can."""
+        return RoleOnce(NAME, self.model or "")
+
+    def error(self, response: UpstreamResponse) -> UpstreamError:
+        """Google's error, with the caller's status where the caller is at fault."""
+        return google_error(NAME, response)
+
+
+class RoleOnce(ChatReader):
+    """Chunks of a chat, each of which has a role upstream: OpenAI's client would add them up."""
+
+    def standard_chunk(self, value: Json) -> bool:
+        """Bring a chunk into the standard shape; whether that changed it."""
+        begun = set(self._begun)
+        changed = super().standard_chunk(value)
+        for choice in value["choices"]:
+            if choice["index"] in begun and choice["delta"].pop("role", None):
+                changed = True
+        return changed
+
+
+provider = VertexAI()
