@@ -133,7 +133,14 @@ class Signer:
     """
 
     def __init__(self, provider: str, settings: AWSBaseConfig, service: str = "bedrock") -> None:
-        self._service = service
+        try:
+            # At once, and not in the first call: it takes a while.
+            from botocore.auth import SigV4Auth
+            from botocore.awsrequest import AWSRequest
+        except ImportError:
+            text = f"{provider} needs botocore: pip install 'ai-gateway-sdk[bedrock]'"
+            raise ConfigError(text) from None
+        self._auth, self._request, self._service = SigV4Auth, AWSRequest, service
         self.region = _region(provider, settings)
         self._credentials = Credentials(provider, settings, self.region)
         named = isinstance(settings, AWSRole | AWSIdAndKey)
@@ -178,11 +185,8 @@ class Signer:
         headers: Mapping[str, str],
         body: bytes,
     ) -> dict[str, str]:
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        request = AWSRequest(method, url, dict(headers), body)
-        SigV4Auth(credentials, self._service, self.region).add_auth(request)
+        request = self._request(method, url, dict(headers), body)
+        self._auth(credentials, self._service, self.region).add_auth(request)
         return dict(request.headers.items())
 
 
@@ -203,12 +207,9 @@ def _endpoint(service: str, region: str) -> str:
 
 
 def _region(provider: str, settings: AWSBaseConfig) -> str:
-    try:
-        from botocore.exceptions import BotoCoreError
-        from botocore.session import Session
-    except ImportError:
-        text = f"{provider} needs botocore: pip install 'ai-gateway-sdk[bedrock]'"
-        raise ConfigError(text) from None
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
     # AWS's other tools read AWS_REGION too; what botocore itself reads is AWS_DEFAULT_REGION and the profile.
     if named := settings.aws_region or os.environ.get("AWS_REGION"):
         return named

@@ -29,7 +29,13 @@ _CHATS_ONLY: Mapping[str, re.Pattern[str]] = {
 }
 """Models that have no older API, by vendor. Their completions are chats of one message."""
 
-_EMBEDDINGS: Mapping[str, type[BedrockAdapter]] = {"amazon": TitanEmbeddings, "cohere": CohereEmbeddings}
+_EMBEDDINGS: Mapping[tuple[str, str], type[BedrockAdapter]] = {
+    ("amazon", "titan"): TitanEmbeddings,
+    ("cohere", "embed"): CohereEmbeddings,
+}
+"""Who made a model and how its name begins → the form of its embeddings."""
+
+_EMBEDDERS = " and ".join(map(".".join, _EMBEDDINGS))
 
 _OPERATIONS: Mapping[bool, tuple[str, str]] = {
     True: ("converse", "converse-stream"),
@@ -69,11 +75,7 @@ class Bedrock:
             return what(self.name, whole, headers, name, streamed, signer=signer, **more)
 
         if kind is RouteType.LLM_V1_EMBEDDINGS:
-            if vendor not in _EMBEDDINGS:
-                raise ConfigError(
-                    f"{name!r} is no model of Amazon's or Cohere's, whose embeddings {VENDOR} has"
-                )
-            return made(_EMBEDDINGS[vendor], converse=False)
+            return made(_embeddings(vendor, its_name), converse=False)
         if (
             kind is RouteType.LLM_V1_COMPLETIONS
             and vendor in APIS
@@ -92,12 +94,19 @@ def maker(model: str) -> tuple[str, str]:
     return (vendor, ".".join(rest)) if vendor in APIS and rest else ("", model)
 
 
+def _embeddings(vendor: str, model: str) -> type[BedrockAdapter]:
+    for (maker_of_some, beginning), form in _EMBEDDINGS.items():
+        if vendor == maker_of_some and model.startswith(beginning):
+            return form
+    raise ConfigError(f"the embeddings of {model!r} have no known form; those of {_EMBEDDERS} do")
+
+
 def _signable(base: str) -> str:
     """The base address with its host as a signature has it: in small letters, without the scheme's own port."""
     parts = urlsplit(base)
-    own = {"https": 443, "http": 80}.get(parts.scheme)
-    host = parts.netloc.lower()
-    return parts._replace(netloc=host.removesuffix(f":{own}") if own else host).geturl()
+    own = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    user, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=user + at + host.lower().removesuffix(own)).geturl()
 
 
 provider = Bedrock("bedrock")

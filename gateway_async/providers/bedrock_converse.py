@@ -134,7 +134,7 @@ class ConverseReader(FrameReader):
         elif not self._begun and name in ("contentBlockStart", "contentBlockDelta", "messageStop"):
             invalid(self.provider, "its stream does not begin with 'messageStart'")
         elif name == "contentBlockStart":
-            yield from self._start(self._block(value), value["start"])
+            yield from self._start(self._block(value), value["contentBlockIndex"], value["start"])
         elif name == "contentBlockDelta":
             yield from self._delta(self._block(value), value["contentBlockIndex"], value["delta"])
         elif name == "contentBlockStop":
@@ -148,13 +148,15 @@ class ConverseReader(FrameReader):
     def _block(self, value: Json) -> Json:
         return self._blocks.setdefault(value["contentBlockIndex"], {})
 
-    def _start(self, block: Json, start: Json) -> Iterable[bytes]:
+    def _start(self, block: Json, index: int, start: Json) -> Iterable[bytes]:
         if _is_call(use := start.get("toolUse")):
             block |= {"call": self._calls, "begun": False}
             yield self._chunks.delta(
                 {"tool_calls": [tool_call(use["toolUseId"], use["name"], "", index=self._calls)]}
             )
             self._calls += 1
+        else:
+            yield self._other(index, start)
 
     def _delta(self, block: Json, index: int, delta: Json) -> Iterable[bytes]:
         if "text" in delta:
@@ -169,7 +171,7 @@ class ConverseReader(FrameReader):
             yield self._chunks.delta({"citations": [{"index": self._citations, **delta["citation"]}]})
             self._citations += 1
         else:
-            yield self._chunks.delta({"bedrock_blocks": [{"index": index, **delta}]})
+            yield self._other(index, delta)
 
     def _think(self, block: Json, delta: Json) -> Iterable[bytes]:
         if text := text_of(delta.get("text", "")):
@@ -196,6 +198,9 @@ class ConverseReader(FrameReader):
         if self._include_usage:
             self._chunks.frame |= _kept(value)
             yield self._chunks.usage(_usage(value["usage"]))
+
+    def _other(self, index: int, part: Json) -> bytes:
+        return self._chunks.delta({"bedrock_blocks": [{"index": index, **part}]})
 
     def _piece(self, block: Json, piece: str) -> bytes:
         return self._chunks.delta(

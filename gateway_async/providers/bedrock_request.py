@@ -19,12 +19,12 @@ _TAKES: Mapping[str, str] = {
     "max_completion_tokens": "maxTokens",
     "max_tokens": "maxTokens",
     "metadata": "requestMetadata",
-    "reasoning_effort": "effort",
-    "response_format": "textFormat",
-    "service_tier": "serviceTier",
+    "reasoning_effort": "reasoning_effort",
+    "response_format": "response_format",
+    "service_tier": "service_tier",
     "stop": "stopSequences",
     "temperature": "temperature",
-    "tool_choice": "toolChoice",
+    "tool_choice": "tool_choice",
     "tools": "tools",
     "top_p": "topP",
 }
@@ -100,10 +100,7 @@ def _inference(given: Json) -> Json:
 
 
 def _tier(given: Json) -> Json:
-    if not isinstance(tier := given.get("serviceTier"), str):
-        return {}
-    del given["serviceTier"]
-    if tier == "auto":
+    if (tier := given.pop("service_tier", "auto")) == "auto":
         return {}
     if tier not in _TIERS:
         raise UnsupportedParameter.field("service_tier", f"{VENDOR} has no tier {tier!r}; leave it out")
@@ -112,7 +109,7 @@ def _tier(given: Json) -> Json:
 
 def _output(given: Json) -> Json:
     wanted: Json = {}
-    effort, form = given.pop("effort", None), given.pop("textFormat", {"type": "text"})
+    effort, form = given.pop("reasoning_effort", None), given.pop("response_format", {"type": "text"})
     if effort == "none":
         text = f"{VENDOR} has no general way to switch thoughts off; leave it out"
         raise UnsupportedParameter.field("reasoning_effort", text)
@@ -130,7 +127,7 @@ def _output(given: Json) -> Json:
 
 
 def _tools(given: Json, messages: list[Json]) -> Json:
-    tools, choice = given.pop("tools", []), given.pop("toolChoice", None)
+    tools, choice = given.pop("tools", []), given.pop("tool_choice", None)
     made = [block for index, tool in enumerate(tools) for block in _tool(tool, f"tools.{index}")]
     wanted = None if choice is None else _tool_choice(choice)
     if choice == "none":

@@ -238,6 +238,24 @@ def test_a_model_without_embeddings_is_refused_when_it_is_bound(model: str) -> N
         replace(TITAN_V1, model={**TITAN_V1.model, "name": model}).adapter()
 
 
+@pytest.mark.parametrize(
+    ("base", "host"),
+    [
+        ("https://VPCE-1.Example.com:443/x", "https://vpce-1.example.com/x"),
+        ("http://Localhost:80", "http://localhost"),
+        ("http://localhost:8080/", "http://localhost:8080"),
+        ("https://Me:Secret@Example.com", "https://Me:Secret@example.com"),
+    ],
+)
+def test_a_base_address_is_one_that_can_be_signed(base: str, host: str) -> None:
+    """Its host stands in the signature as in the request."""
+    config = {**CHAT.model["config"], "bedrock_api_base": base}
+
+    url = replace(CHAT, model={**CHAT.model, "config": config}).sent().url
+
+    assert url.partition("/model/")[0] == host
+
+
 def test_both_names_are_one_provider() -> None:
     """Each is the name in its errors."""
     for name in ("bedrock", "amazon-bedrock"):

@@ -27,7 +27,7 @@ from gateway_async.config import AmazonBedrockConfig
 from gateway_async.errors import ConfigError, NotSupported, UpstreamError
 from tests.providers.cases import CASES, Case
 from tests.support.server import running
-from tests.support.upstream import MockUpstream, Received, Reply, json_reply
+from tests.support.upstream import GATE, MockUpstream, Received, Reply, Step, json_reply
 
 Json = dict[str, Any]
 
@@ -246,7 +246,7 @@ class Tokens:
     def __init__(self, upstream: MockUpstream) -> None:
         self.upstream = upstream
 
-    def role(self, *, seconds: float = 900, key: str = KEY, before: float = 0.0) -> None:
+    def role(self, *, seconds: float = 900, key: str = KEY, before: float | Step = 0.0) -> None:
         """Give a role's credentials from now on."""
         body = (
             '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
@@ -307,21 +307,20 @@ async def test_a_role_is_assumed_once(tokens: Tokens) -> None:
 
 
 async def test_many_who_wait_ask_once_and_hold_nobody_up(tokens: Tokens) -> None:
-    """The token service is slow; the loop goes on, and one who leaves takes nothing from the others."""
-    tokens.role(before=0.5)
+    """While the token service thinks, the loop goes on; and one who leaves takes nothing from the others."""
+    tokens.role(before=GATE)
     by = signer(ROLE)
     waiting = [asyncio.create_task(sign(by)) for _ in range(50)]
-    longest, last = 0.0, time.monotonic()
-    while not waiting[-1].done():
-        if len(tokens.upstream.received) == 1:
-            waiting[0].cancel()
-        await asyncio.sleep(0.01)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    await asyncio.to_thread(tokens.upstream.request)
+    waiting[0].cancel()
+    await asyncio.wait(waiting[:1])
+    assert not any(task.done() for task in waiting[1:])
+
+    tokens.upstream.open_gate()
 
     assert {one["X-Amz-Security-Token"] for one in await asyncio.gather(*waiting[1:])} == {TOKEN}
     assert waiting[0].cancelled()
     assert len(tokens.upstream.received) == 1
-    assert longest < 0.4
 
 
 async def test_credentials_are_renewed_before_they_end(
@@ -452,7 +451,7 @@ def test_a_region_that_can_not_be_is_refused() -> None:
 
 async def test_without_botocore_the_route_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra; other routes are served."""
-    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    monkeypatch.setitem(sys.modules, "botocore.auth", None)
     offline = {
         "name": "echo",
         "endpoint_type": "llm/v1/chat",
