@@ -109,6 +109,7 @@ class ChatReader(EventReader):
         self._frame = {"id": new_id("chatcmpl"), "object": self.kind, "created": now(), "model": model}
         self._begun: set[int] = set()
         self._finished: set[int] = set()
+        self._spoken: set[int] = set()
 
     def event(self, event: Event) -> Iterable[bytes]:
         """The event's own bytes, if it is a chunk in the standard shape."""
@@ -132,10 +133,21 @@ class ChatReader(EventReader):
             changed |= _complete(choice, _CHOICE, missing, self.provider, "a choice of its stream")
             if delta := choice.get("delta"):
                 _complete(delta, _MESSAGE, _NOTHING, self.provider, "a delta of its stream")
+                changed |= self._role_once(delta, choice["index"])
             self._begun.add(choice["index"])
             if choice.get("finish_reason") is not None:
                 self._finished.add(choice["index"])
         return changed
+
+    def _role_once(self, delta: Json, index: int) -> bool:
+        """Take out a role that was given before: OpenAI's client would write it behind the first."""
+        if delta.get("role") is None:
+            return False
+        if index in self._spoken:
+            del delta["role"]
+            return True
+        self._spoken.add(index)
+        return False
 
     def complete(self) -> bool:
         """Some servers close after the finish reason without `[DONE]`."""
@@ -157,6 +169,10 @@ class CompletionReader(ChatReader):
                 choice["text"] = (choice.pop("delta", None) or _NOTHING).get("content")
                 _complete(choice, _CHOICE, _NOTHING, self.provider, "a choice of its stream")
         return True
+
+    def _role_once(self, delta: Json, index: int) -> bool:
+        """A delta beside a text is the provider's own."""
+        return False
 
 
 def _complete(value: Any, shape: _Shape, missing: Mapping[str, Any], provider: str, what: str) -> bool:

@@ -108,7 +108,6 @@ class TableReader(ChatReader):
         self._wants_usage = usage
         self._usage: Json | None = None
         self._mended = False
-        self._spoken: set[int] = set()
 
     def event(self, event: Event) -> Iterable[bytes]:
         """The event's own bytes, if it is a chunk in the standard shape; at the end what is owed."""
@@ -130,8 +129,6 @@ class TableReader(ChatReader):
     def standard_chunk(self, value: Json) -> bool:
         """Bring a chunk into the standard shape; whether that changed it."""
         changed = super().standard_chunk(value) | self._mended
-        for choice in value["choices"]:
-            changed |= self._role_once(choice)
         own = value.get(self._row.usage_field) if self._row.usage_field else None
         if isinstance(own, dict):
             if own.get("error"):
@@ -151,16 +148,6 @@ class TableReader(ChatReader):
                 yield orjson.dumps(self._usage)
             except orjson.JSONEncodeError:
                 invalid(self.provider, "the usage of its stream is nested too deeply")
-
-    def _role_once(self, choice: Json) -> bool:
-        """Take out a role that was given before: OpenAI's client would write it behind the first."""
-        if not (delta := choice.get("delta")) or delta.get("role") is None:
-            return False
-        if choice["index"] in self._spoken:
-            del delta["role"]
-            return True
-        self._spoken.add(choice["index"])
-        return False
 
 
 def _message(message: Json, row: Row) -> Json:
