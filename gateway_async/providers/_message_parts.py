@@ -65,6 +65,6 @@ def function_of(call: Json, at: str, vendor: str) -> Json:
         InvalidRequest: It calls no function.
     """
     function = call.get("function")
-    if call["type"] != "function" or not isinstance(function, dict):
+    if call.get("type", "function") != "function" or not isinstance(function, dict):
         raise InvalidRequest.field(at, f"{vendor} takes calls of functions only")
     return {key: function[key] for key in ("name", "arguments")}

@@ -108,7 +108,7 @@ def _message(message: Json, at: str) -> Json:
             made["content"] = plain_text(content, at, VENDOR)
     if "tool_calls" in made:
         made["tool_calls"] = [
-            {**call, "function": function_of(call, f"{at}.tool_calls.{index}", VENDOR)}
+            {**call, "type": "function", "function": function_of(call, f"{at}.tool_calls.{index}", VENDOR)}
             for index, call in enumerate(made["tool_calls"])
         ]
     return made

@@ -124,6 +124,16 @@ def test_ids_of_calls_are_as_mistral_wants_them() -> None:
     )
 
 
+@pytest.mark.parametrize("provider", ["mistral", "togetherai", "huggingface-text-generation-inference"])
+def test_a_call_that_is_sent_back_without_its_type_is_one_of_a_function(provider: str) -> None:
+    """As the gateway's own schema has it."""
+    call = {"id": "D681PevKs", "function": {"name": "f", "arguments": "{}"}}
+
+    body = json.loads(replace(CASES[f"{provider}/chat"], request=said(tool_calls=[call])).sent().body)
+
+    assert body["messages"][1]["tool_calls"] == [{**call, "type": "function"}]
+
+
 def answered(**choice: Any) -> bytes:
     """An answer with one choice."""
     assert CHAT.upstream_answer is not None
