@@ -7,7 +7,7 @@ that Anthropic's own API gives them, to be sent back with the next request.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from gateway_async.config import RouteType
 from gateway_async.providers._answers import (
@@ -208,7 +208,7 @@ class ConverseReader(FrameReader):
         )
 
 
-def _is_call(use: Any) -> bool:
+def _is_call(use: Any) -> TypeGuard[Json]:
     """Whether it is a call for the caller to make, and not one that Bedrock makes itself."""
     return isinstance(use, dict) and use.get("type") is None
 

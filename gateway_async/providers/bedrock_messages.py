@@ -122,16 +122,16 @@ def _tool_result(message: Json, at: str) -> list[Json]:
 
 
 def _blocks(content: Any, at: str, allowed: tuple[str, ...]) -> list[Json]:
-    """The blocks of a message's content. Converse refuses empty texts, which say nothing: they are left out."""
+    """The blocks of a message's content. Converse refuses blank texts, which say nothing: they are left out."""
     if content is None or isinstance(content, str):
-        return [{"text": content}] if content else []
+        return [{"text": content}] if content and not content.isspace() else []
     blocks: list[Json] = []
     for index, part in enumerate(content):
         place = f"{at}.content.{index}"
         block = _block(part, place)
         if not block.keys() <= set(allowed):
             raise InvalidRequest.field(place, f"{VENDOR} does not take {part['type']!r} here")
-        if block != {"text": ""}:
+        if str(block.get("text", "other")).strip():
             blocks.append(block)
         blocks += cache_point(part, f"{place}.cache_control")
     return blocks
