@@ -17,7 +17,7 @@ from gateway_async.errors import InvalidRequest, UpstreamError, UpstreamInvalid
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Authorizing, UpstreamRequest, UpstreamResponse
 from tests.providers.cases import CASES, Case, read
-from tests.support.upstream import MockUpstream, chat, event
+from tests.support.upstream import MockUpstream, chat, event, json_reply
 
 CHAT, STREAM, THINKING = (CASES[f"databricks/{name}"] for name in ("chat", "stream", "stream_thinking"))
 COMPLETIONS, EMBEDDINGS = CASES["databricks/completions"], CASES["databricks/embeddings"]
@@ -260,6 +260,27 @@ async def test_routes_without_credentials_do_not_stop_the_others(upstream: MockU
         assert await client.query("echo", HELLO)
         with pytest.raises(UpstreamError, match="DATABRICKS_TOKEN"):
             await client.query("lost", HELLO)
+
+
+async def test_a_token_of_the_environment_never_shows(
+    environment: Callable[..., None], upstream: MockUpstream
+) -> None:
+    """Though the upstream repeats it."""
+    environment(HOST=upstream.url, TOKEN="dapi-0123456789abcdef")
+    upstream.reply(
+        json_reply({"error_code": "PERMISSION_DENIED", "message": "dapi-0123456789abcdef is wrong"}, 403)
+    )
+    route = {
+        "name": "chat",
+        "endpoint_type": "llm/v1/chat",
+        "model": {"provider": "databricks", "name": "llama"},
+    }
+
+    async with AsyncGatewayClient.local({"endpoints": [route]}) as client:
+        with pytest.raises(UpstreamError, match="is wrong") as failed:
+            await client.query("chat", HELLO)
+
+    assert "dapi-0123456789abcdef" not in f"{failed.value} {failed.value.body()}"
 
 
 # --- requests and answers -----------------------------------------------------------------------------------------
