@@ -5,6 +5,7 @@ from gateway_async.errors import GatewayError, NotSupported
 from gateway_async.plugins import Plugin, problem_of, told
 from gateway_async.providers._base import Adapter, Responder
 from gateway_async.providers._errors import redact
+from gateway_async.providers._guarded import guarded
 from gateway_async.secrets import secrets_in
 
 ADAPTER = ("request", "answer", "reader", "error")
@@ -39,4 +40,4 @@ class PluginProvider:
         if not isinstance(bound, Responder) and (absent := [m for m in ADAPTER if not hasattr(bound, m)]):
             reason = f"bind() gave no adapter: {type(bound).__name__} has no {', '.join(absent)}"
             raise NotSupported(problem_of(self.name, self._plugin.distribution, reason))
-        return bound
+        return guarded(bound, self._plugin, tuple(secrets_in(model.config)))

@@ -13,11 +13,12 @@ import pytest
 
 from gateway_async import AsyncGatewayClient, provider
 from gateway_async.config_file import Document, load_config
-from gateway_async.errors import ConfigError, NotSupported
+from gateway_async.errors import ConfigError, GatewayError, NotSupported
 from gateway_async.gateway import Gateway
 from tests.plugins.conftest import Install
 from tests.support.configs import HELLO
 from tests.support.server import ROOT, environment, run_command, running, write_config
+from tests.support.upstream import MockUpstream, Reply, chat, error, stream
 
 Json = dict[str, Any]
 
@@ -231,6 +232,84 @@ def test_settings_that_raise_are_the_plugin_s_fault(install: Install) -> None:
         load_config(routes())
 
     assert CANARY not in "".join(traceback.format_exception(error.value))
+
+
+LATER = """
+from gateway_async.provider import ApiKey, Adapter, ConfigModel, JsonAdapter, RouteType, UpstreamRequest
+
+class Settings(ConfigModel):
+    some_api_key: ApiKey
+
+class Reader:
+    done = False
+
+    def __init__(self, fail):
+        self.feed = fail
+
+class Adapter(JsonAdapter):
+    def body(self, data, *, stream):
+        return {}
+
+    def reader(self, data):
+        return Reader(self.fail)
+
+    def fail(self, *given, **more):
+        raise RuntimeError(self.headers["X-Key"])
+
+    async def fail_later(self, *given):
+        self.fail()
+
+class Provider:
+    name = "odd"
+    route_types = frozenset({RouteType.LLM_V1_CHAT})
+    config = Settings
+
+    def bind(self, model, kind):
+        return Adapter(provider="odd", url="URL", headers={"X-Key": model.config.some_api_key}, model="m")
+
+provider = Provider()
+"""
+"""A plugin that fails in streams, and in the method to which `Adapter.fail` is assigned behind it."""
+
+
+@pytest.mark.parametrize(
+    ("method", "called", "reply", "streamed"),
+    [
+        ("body", "request", chat(), False),
+        ("authorize", "authorize", chat(), False),
+        ("translate", "answer", chat(), False),
+        ("error", "error", error(400), False),
+        ("reader", "reader", stream(b"data: {}\n\n"), True),
+        ("", "feed", stream(b"data: {}\n\n"), True),
+    ],
+)
+async def test_a_plugin_that_fails_in_a_call_is_told_as_the_one_who_did(
+    install: Install,
+    upstream: MockUpstream,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    called: str,
+    reply: Reply,
+    streamed: bool,
+) -> None:
+    """The caller learns which plugin it was, the log has the traceback, and neither shows the key."""
+    fail = "Adapter.fail_later" if method == "authorize" else "Adapter.fail"
+    install("odd", LATER.replace("URL", upstream.url) + (f"Adapter.{method} = {fail}\n" if method else ""))
+    upstream.reply(reply)
+
+    async with AsyncGatewayClient.local(routes()) as client:
+        with pytest.raises(GatewayError) as failed:
+            await (_read(client) if streamed else client.query("odd", HELLO))
+
+    assert failed.value.status == 500
+    assert f"the plugin 'odd' of some-plugin 1.0 failed in {called}()" in failed.value.message
+    assert "Traceback" in caplog.text
+    assert CANARY not in caplog.text + "".join(traceback.format_exception(failed.value))
+
+
+async def _read(client: AsyncGatewayClient) -> None:
+    async for _ in client.stream("odd", HELLO):
+        pass
 
 
 def test_a_built_in_name_can_not_be_taken(install: Install, caplog: pytest.LogCaptureFixture) -> None:
