@@ -148,16 +148,18 @@ def _set_service_tier(body: Json) -> None:
 def _set_tools(body: Json) -> None:
     functions: list[Json] = []
     own: list[Json] = []
-    tools = body.pop("tools", ())
+    tools, choice = body.pop("tools", ()), body.pop("tool_choice", None)
     for index, tool in enumerate(tools):
         if made := _own(tool):
             own.append(made)
         else:
             functions.append(_declaration(tool, f"tools.{index}"))
+    if choice == "none":
+        own = []  # the mode `NONE` is for functions alone
     if declared := [{"functionDeclarations": functions}] * bool(functions) + own:
         body["tools"] = declared
     strict = any((tool.get("function") or {}).get("strict") for tool in tools)
-    if calling := _calling(body.pop("tool_choice", None), strict=strict):
+    if calling := _calling(choice, functions, strict=strict):
         _lay(body, "toolConfig", {"functionCallingConfig": calling})
 
 
@@ -181,7 +183,11 @@ def _declaration(tool: Json, at: str) -> Json:
     return made
 
 
-def _calling(choice: Any, *, strict: bool) -> Json:
+def _calling(choice: Any, functions: list[Json], *, strict: bool) -> Json:
+    if not functions:  # Gemini refuses every mode where there is nothing to call
+        if choice in (None, "auto", "none"):
+            return {}
+        raise UnsupportedParameter.field("tool_choice", f"{VENDOR} can be made to call functions only")
     if choice in (None, "auto") and strict:
         return {"mode": "VALIDATED"}  # as `AUTO`, and held to the schemas; `ANY` always is
     if choice is None:

@@ -140,6 +140,7 @@ UNSUPPORTED: Sequence[tuple[str, Any]] = [
     ("response_format", {"type": "json_schema"}),
     ("response_format", {"type": "json_schema", "json_schema": "river"}),
     ("service_tier", "scale"),
+    ("tool_choice", "required"),
     ("user", "u"),
     ("verbosity", "low"),
     ("web_search_options", {}),
