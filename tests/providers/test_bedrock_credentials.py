@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -41,16 +40,6 @@ KEY, SECRET, TOKEN = (
 PAIR = {"aws_region": "us-east-1", "aws_access_key_id": KEY, "aws_secret_access_key": SECRET}
 ROLE = {"aws_region": "us-east-1", "aws_role_arn": "arn:aws:iam::123456789012:role/bedrock"}
 HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
-
-
-@pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of this machine's user: no variable, no file, no address of the machine."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
 
 
 def signer(aws_config: Json) -> Signer:
@@ -216,10 +205,11 @@ async def test_variables(bedrock: MockUpstream, monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_profile(bedrock: MockUpstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keys and the region of a profile's files."""
-    (tmp_path / "aws_shared_credentials_file").write_text(
-        f"[work]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
-    )
-    (tmp_path / "aws_config_file").write_text("[profile work]\nregion = us-east-1\n")
+    keys, config = tmp_path / "credentials", tmp_path / "config"
+    keys.write_text(f"[work]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
+    config.write_text("[profile work]\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_PROFILE", "work")
 
     await ask(bedrock.url, {})
