@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway_async.errors import InvalidRequest, UpstreamError
+from gateway_async.errors import UpstreamError
 from gateway_async.providers._base import (
     Adapter,
     Authorizing,
@@ -14,6 +14,7 @@ from gateway_async.providers._base import (
     UpstreamRequest,
     UpstreamResponse,
 )
+from gateway_async.providers._requests import one_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,9 @@ class CompletionsByChat:
         return self.chat.error(response)
 
     def _as_chat(self, data: Json) -> Json:
-        if not isinstance(prompt := data["prompt"], str):
-            raise InvalidRequest.field("prompt", f"{self.vendor} takes one text")
+        message = {"role": "user", "content": one_prompt(data, self.vendor)}
         rest = {name: value for name, value in data.items() if name != "prompt"}
-        return {"messages": [{"role": "user", "content": prompt}], **rest}
+        return {"messages": [message], **rest}
 
 
 class _AuthorizedCompletions(CompletionsByChat):

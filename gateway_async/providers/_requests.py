@@ -100,6 +100,20 @@ def one_answer(data: Json, vendor: str) -> None:
         )
 
 
+def one_prompt(data: Json, vendor: str) -> str:
+    """The text of a completion, alone or in a list of one: LangChain sends lists only.
+
+    Raises:
+        InvalidRequest: It is none, or there are several.
+    """
+    prompt = data["prompt"]
+    if isinstance(prompt, list) and len(prompt) == 1:
+        (prompt,) = prompt
+    if not isinstance(prompt, str):
+        raise InvalidRequest.field("prompt", f"{vendor} takes one text")
+    return prompt
+
+
 def as_list(value: Any) -> list[Any]:
     """The value in a list, unless it is one (`stop` may be a text or several)."""
     return value if isinstance(value, list) else [value]

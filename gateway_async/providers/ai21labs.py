@@ -15,7 +15,7 @@ from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import text_choice, text_completion, text_of
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest
 from gateway_async.providers._completions import completions_by_chat
-from gateway_async.providers._requests import as_list, functions_only, join_url, plain_text, take
+from gateway_async.providers._requests import as_list, functions_only, join_url, one_prompt, plain_text, take
 from gateway_async.providers.openai_compatible import OpenAIAdapter
 
 NAME, VENDOR = "ai21labs", "AI21"
@@ -96,9 +96,7 @@ class JurassicAdapter(JsonAdapter):
         for name, own in _RENAMED.items():
             if own in data:
                 raise InvalidRequest.field(own, f"the gateway's name for it is {name!r}")
-        if not isinstance(data["prompt"], str):
-            raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
-        body = take(data, f"{VENDOR}'s Jurassic-2", _JURASSIC)
+        body = take(data, f"{VENDOR}'s Jurassic-2", _JURASSIC) | {"prompt": one_prompt(data, VENDOR)}
         if "stopSequences" in body:
             body["stopSequences"] = as_list(body["stopSequences"])
         return body

@@ -18,7 +18,7 @@ from gateway_async.providers._answers import (
     wants_usage,
 )
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import as_list, one_answer, plain_text, take
+from gateway_async.providers._requests import as_list, one_answer, one_prompt, plain_text, take
 from gateway_async.providers._streams import JsonReader
 from gateway_async.providers.cohere_api import (
     CohereAdapter,
@@ -86,9 +86,7 @@ class GenerateAdapter(CohereAdapter):
             if own in data:
                 text = f"{own}: the gateway's name for it is {name!r}"
                 raise InvalidRequest(text, detail=text, status=400, error_code="BAD_REQUEST")
-        if not isinstance(data["prompt"], str):
-            raise InvalidRequest.field("prompt", f"{_API} takes one text")
-        body = _scaled(take(data, _API, _GENERATE))
+        body = _scaled(take(data, _API, _GENERATE)) | {"prompt": one_prompt(data, _API)}
         if "stop_sequences" in body:
             body["stop_sequences"] = as_list(body["stop_sequences"])
         return {"model": self.model, **body}

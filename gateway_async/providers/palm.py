@@ -20,7 +20,7 @@ from gateway_async.providers._answers import (
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import invalid
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import as_list, join_url, plain_text, take
+from gateway_async.providers._requests import as_list, join_url, one_prompt, plain_text, take
 
 NAME, VENDOR = "palm", "PaLM"
 
@@ -95,10 +95,7 @@ class CompletionAdapter(_Adapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `:generateText`."""
-        body = _parameters(data, _COMPLETIONS)
-        if not isinstance(prompt := body["prompt"], str):
-            raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
-        return {**body, "prompt": {"text": prompt}}
+        return {**_parameters(data, _COMPLETIONS), "prompt": {"text": one_prompt(data, VENDOR)}}
 
     def translate(self, value: Json, data: Json) -> Json:
         """The candidates."""

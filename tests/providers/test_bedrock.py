@@ -136,7 +136,7 @@ NOT_CARRIED: Sequence[tuple[Case, str, Json]] = [
     (TITAN, "n", {"prompt": "Hi", "n": 2}),
     (CLAUDE_2, "top_p", {"prompt": "Hi", "top_p": 0.5}),
     (CLAUDE_2, "max_tokens", {"prompt": "Hi", "max_tokens": 1_000_001}),
-    (CASES["bedrock/completions_llama"], "prompt", {"prompt": ["Hi"]}),
+    (CASES["bedrock/completions_llama"], "prompt", {"prompt": ["Hi", "Ho"]}),
     (TITAN_V1, "input", {"input": ["Hi", "Bye"]}),
     (TITAN_V1, "input", {"input": [1, 2]}),
     (TITAN_V1, "dimensions", {"input": "Hi", "dimensions": 256}),
