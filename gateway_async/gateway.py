@@ -241,6 +241,7 @@ class _UpstreamHandler:
                 dropped.append(refused.parameter)
                 data = {name: value for name, value in data.items() if name != refused.parameter}
             else:
+                dropped += request.dropped
                 if not dropped:
                     return request, data, self._headers
                 return request, data, (*self._headers, ("x-gateway-dropped-params", ", ".join(dropped)))

@@ -24,6 +24,8 @@ class UpstreamRequest:
     headers: Mapping[str, str]
     body: bytes
     method: str = "POST"
+    dropped: tuple[str, ...] = ()
+    """Parameters that asked for something and are not in it; the caller is told."""
 
 
 @dataclass(frozen=True, slots=True)

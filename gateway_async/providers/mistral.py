@@ -3,7 +3,7 @@
 https://docs.mistral.ai/api. Models of code also fill the middle between a prompt and a suffix.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import orjson
@@ -19,7 +19,7 @@ from gateway_async.providers._requests import join_url, take
 from gateway_async.providers._variant import VariantAdapter, VariantReader, messages
 from gateway_async.providers.mistral_answer import NAME, mend_choice, said
 from gateway_async.providers.mistral_messages import BLOCKS, VENDOR
-from gateway_async.providers.mistral_request import chat_request, fim_request, legacy_prompt
+from gateway_async.providers.mistral_request import chat_request, fim_request, legacy_dropped, legacy_prompt
 from gateway_async.providers.openai_compatible import PATHS
 
 
@@ -99,7 +99,8 @@ class CompletionAdapter(CompletionsByChat):
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The chat's request, or the one that fills the middle."""
         if "suffix" not in data or not self.model.startswith("codestral"):
-            return CompletionsByChat.request(self, legacy_prompt(data), stream=stream)
+            request = CompletionsByChat.request(self, legacy_prompt(data), stream=stream)
+            return replace(request, dropped=legacy_dropped(data))
         body = {"model": self.model, **fim_request(data)}
         assert isinstance(self.chat, VariantAdapter)
         return UpstreamRequest(self.fim_url, self.chat.headers, orjson.dumps(body))

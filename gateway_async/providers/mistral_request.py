@@ -66,7 +66,7 @@ def legacy_prompt(data: Json) -> Json:
     """A completion's request as it becomes a chat's.
 
     As users of `mlflow.gateway` know it: the temperature on the scale of Mistral's first API, and without `n` and
-    `stop`, which that had not.
+    `stop`, which that had not; see `legacy_dropped`.
     """
     if data.get("logprobs") is not None:
         raise UnsupportedParameter.field(
@@ -76,6 +76,11 @@ def legacy_prompt(data: Json) -> Json:
     if "temperature" in kept:
         kept["temperature"] = 0.5 * kept["temperature"]
     return kept
+
+
+def legacy_dropped(data: Json) -> tuple[str, ...]:
+    """What a completion asked for and does not get."""
+    return tuple(name for name, nothing in (("n", 1), ("stop", [])) if data.get(name, nothing) != nothing)
 
 
 def _prediction(given: Json) -> Json:

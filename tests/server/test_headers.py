@@ -1,6 +1,7 @@
 """What the headers of an answer tell: where it comes from, its id there, and what was left out on the way."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -148,3 +149,17 @@ def test_the_upstreams_id_is_kept_with_a_stream_and_with_an_error(
         assert refused.status_code == 429
         assert refused.headers["x-upstream-request-id"] == "req_3"
         assert refused.headers["retry-after"] == "7"
+
+
+def test_what_a_provider_leaves_out_by_itself_is_told(shared_upstream: MockUpstream, tmp_path: Path) -> None:
+    """Mistral's completions have neither `n` nor `stop`, as users of mlflow's gateway know them."""
+    config = {"mistral_api_key": KEY, "mistral_api_base": f"{shared_upstream.url}/v1"}
+    model = {"provider": "mistral", "name": "mistral-tiny", "config": config}
+    endpoints = [{"name": "tiny", "endpoint_type": "llm/v1/completions", "model": model}]
+    shared_upstream.reply(chat())
+    with running(tmp_path, {"endpoints": endpoints}) as server, server.client() as client:
+        answer = client.post("/gateway/tiny/invocations", json={"prompt": "Hi", "stop": ["."], "n": 1})
+
+    assert answer.status_code == 200
+    assert answer.headers["x-gateway-dropped-params"] == "stop"
+    assert "stop" not in shared_upstream.request().json
