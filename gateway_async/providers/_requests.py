@@ -45,7 +45,7 @@ PARAMETERS: Mapping[str, tuple[Any, ...]] = {
     "stream_options": (ANY,),
     "suffix": ("",),
     "temperature": (),
-    "tool_choice": ("none",),
+    "tool_choice": ("none", "auto"),
     "tools": ([],),
     "top_logprobs": (0,),
     "top_p": (1,),

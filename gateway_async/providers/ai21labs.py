@@ -114,11 +114,10 @@ class JurassicAdapter(JsonAdapter):
 
 def _with_tools(data: Json) -> Json:
     """The request with the tools that the model may call; AI21 leaves the choice to the model."""
-    functions_only(data, VENDOR)
-    choice = data.get("tool_choice", "auto")
+    functions, choice = functions_only(data, VENDOR), data.get("tool_choice", "auto")
     if choice not in ("auto", "none"):
         raise UnsupportedParameter.field("tool_choice", f"with {VENDOR} it is 'auto' or 'none'")
-    left_out = ("tool_choice", "tools") if choice == "none" else ("tool_choice",)
+    left_out = ("tool_choice",) if functions and choice == "auto" else ("tool_choice", "tools")
     return {name: value for name, value in data.items() if name not in left_out}
 
 
@@ -143,7 +142,7 @@ def _message(message: Json, at: str) -> Json:
 def _call(call: Json, at: str) -> Json:
     if not isinstance(function := call.get("function"), dict):
         raise InvalidRequest.field(at, f"{VENDOR} takes calls of functions only")
-    named = {"name": function["name"], "arguments": function["arguments"]}
+    named = {"name": function["name"], "arguments": function["arguments"] or "{}"}
     return {"id": call["id"], "type": "function", "function": named}
 
 

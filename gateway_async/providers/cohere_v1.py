@@ -54,7 +54,7 @@ class ChatAdapter(CohereAdapter):
         """The body of `POST /chat`."""
         one_answer(data, _API)
         for name in ("tools", "tool_choice"):
-            if data.get(name, "none") not in ([], "none"):
+            if data.get(name, "none") not in ([], "none", "auto"):
                 raise UnsupportedParameter.field(name, f"a chat with tools {_OF_V2}")
         if data.get("stop"):
             raise UnsupportedParameter.field("stop", f"{_API} has 'stop_sequences' for a chat; say it so")

@@ -43,7 +43,13 @@ _TEXT = {"type": "text"}
 _NOT_CARRIED = ("audio", "function_call")
 """What OpenAI's assistant may have said that Cohere has no place for."""
 
-_NO_PARTS: Mapping[str, str] = {"file": "files", "input_audio": "audio"}
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "system": ("text",),
+    "user": ("text", "image_url"),
+    "assistant": ("text", "refusal", "thinking"),
+    "tool": ("text", "document"),
+}
+"""Each role with what its messages may hold. `thinking` and `document` are Cohere's own, and go as they are."""
 
 
 def chat_request(data: Json) -> Json:
@@ -100,18 +106,17 @@ def _tool(function: Json) -> Json:
 
 
 def _message(message: Json, at: str) -> Json:
-    role, content = message["role"], message.get("content")
-    if role in ("system", "developer"):
-        return {"role": "system", "content": _content(content or "", at)}
-    if role == "user":
-        return {"role": "user", "content": _content(content or "", at)}
+    role = "system" if message["role"] == "developer" else message["role"]
+    if role not in _PARTS:
+        raise InvalidRequest.field(f"{at}.role", f"{VENDOR} has no role {role!r}")
     if role == "assistant":
         return _assistant(message, at)
+    made = {"role": role, "content": _content(message.get("content") or "", role, at)}
     if role != "tool":
-        raise InvalidRequest.field(f"{at}.role", f"{VENDOR} has no role {role!r}")
+        return made
     if "tool_call_id" not in message:
         raise InvalidRequest.field(f"{at}.tool_call_id", "a tool's answer names the call that it answers")
-    return {"role": "tool", "tool_call_id": message["tool_call_id"], "content": _content(content or "", at)}
+    return {**made, "tool_call_id": message["tool_call_id"]}
 
 
 def _assistant(message: Json, at: str) -> Json:
@@ -119,7 +124,7 @@ def _assistant(message: Json, at: str) -> Json:
         if message.get(name) is not None:
             raise InvalidRequest.field(f"{at}.{name}", f"{VENDOR} has nothing for it; leave it out")
     made: Json = {"role": "assistant"}
-    content = _content(message.get("content") or message.get("refusal") or "", at)
+    content = _content(message.get("content") or message.get("refusal") or "", "assistant", at)
     if thought := message.get("reasoning_content"):
         said = [{"type": "text", "text": content}] if isinstance(content, str) else content
         content = [
@@ -140,16 +145,16 @@ def _call(call: Json, at: str) -> Json:
     return {"id": call["id"], "type": "function", "function": named}
 
 
-def _content(content: Any, at: str) -> Any:
+def _content(content: Any, role: str, at: str) -> Any:
     if isinstance(content, str):
         return content
-    return [_part(part, f"{at}.content.{index}") for index, part in enumerate(content)]
+    return [_part(part, role, f"{at}.content.{index}") for index, part in enumerate(content)]
 
 
-def _part(part: Json, at: str) -> Json:
+def _part(part: Json, role: str, at: str) -> Json:
     kind = part["type"]
-    if kind in _NO_PARTS:
-        raise InvalidRequest.field(at, f"{VENDOR} takes no {_NO_PARTS[kind]}")
+    if kind not in _PARTS[role]:
+        raise InvalidRequest.field(at, f"{VENDOR} takes no {kind!r} in a message of role {role!r}")
     if kind == "image_url":
         image = part["image_url"]
         if not data_url(image["url"]):
@@ -157,6 +162,4 @@ def _part(part: Json, at: str) -> Json:
         return {"type": kind, kind: {name: image[name] for name in ("url", "detail") if image.get(name)}}
     if kind == "refusal":
         return {"type": "text", "text": part.get("refusal") or ""}
-    return (
-        {"type": "text", "text": part["text"]} if kind == "text" else part
-    )  # Cohere's own kinds as they are
+    return {"type": "text", "text": part["text"]} if kind == "text" else part

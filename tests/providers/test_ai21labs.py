@@ -1,5 +1,6 @@
 """AI21: which models do what, what they can't be given, and what is no answer of theirs."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +81,16 @@ def test_what_it_can_not_carry_is_refused_by_name(case: Case, field: str, reques
 
     assert refused.value.message.startswith(f"{field}: ")
     assert refused.value.status == 422
+
+
+def test_a_call_without_arguments_goes_back_with_none() -> None:
+    """Clients that fold a stream have an empty text there, which is no JSON."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+
+    sent = replace(CHAT, request=asked({"role": "assistant", "content": "", "tool_calls": [call]})).sent()
+
+    (made,) = json.loads(sent.body)["messages"][1]["tool_calls"]
+    assert made["function"] == {"name": "f", "arguments": "{}"}
 
 
 def test_jurassic_has_no_streams() -> None:

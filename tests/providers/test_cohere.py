@@ -1,5 +1,6 @@
 """Cohere: which API is spoken, what neither can be given, and what is no answer of them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -140,6 +141,9 @@ UNKNOWN_TO_BOTH: Mapping[str, Any] = {
         (CHAT, PART, part(type="file", file={"file_id": "a"})),
         (CHAT, f"{PART}.image_url.url", image("ftp://example.com/a.png")),
         (CHAT, f"{PART}.image_url.url", image("iVBORw0KGgo=")),
+        (CHAT, PART, part(type="document", document={"data": "Hi"})),
+        (CHAT, "messages.1.content.0", asked({"role": "tool", "tool_call_id": "a", "content": [IMAGE]})),
+        (CHAT, "messages.1.content.0", asked({"role": "system", "content": [IMAGE]})),
         (CHAT, "messages.1.role", asked({"role": "narrator", "content": "Meanwhile"})),
         (CHAT, "messages.1.role", asked({"role": "function", "name": "f", "content": "1"})),
         (CHAT, "messages.1.tool_call_id", asked({"role": "tool", "content": "1"})),
@@ -191,6 +195,13 @@ def test_what_it_can_not_carry_is_refused_by_name(case: Case, field: str, reques
     assert refused.value.message.startswith(f"{field}: ")
     assert isinstance(refused.value.detail, list)
     assert refused.value.status == 422
+
+
+def test_a_choice_of_tools_is_nothing_without_tools() -> None:
+    """Clients leave their choice in place when they have no tools to offer."""
+    sent = replace(V1_CHAT, request=asked(tools=[], tool_choice="auto")).sent()
+
+    assert json.loads(sent.body) == {"model": "command", "message": "Hi"}
 
 
 @pytest.mark.parametrize("name", ["num_generations", "stop_sequences"])
