@@ -77,7 +77,8 @@ def response_format(form: Json, name: str) -> Json:
     """
     kind = form.get("type")
     if kind == "json_schema" and isinstance(named := form.get("json_schema"), dict):
-        return {"type": "json_object", name: named.get("schema") or {}}
+        schema = named.get("schema")
+        return {"type": "json_object", **({name: schema} if schema else {})}
     if kind not in ("text", "json_object"):
         raise UnsupportedParameter.field(
             "response_format", f"{VENDOR} takes 'text', 'json_object' or 'json_schema', with the schema given"

@@ -197,6 +197,15 @@ def test_what_it_can_not_carry_is_refused_by_name(case: Case, field: str, reques
     assert refused.value.status == 422
 
 
+@pytest.mark.parametrize("case", [CHAT, V1_CHAT], ids=lambda case: case.name)
+@pytest.mark.parametrize("named", [{"name": "a"}, {"name": "a", "schema": {}}], ids=str)
+def test_a_schema_that_says_nothing_is_not_sent(case: Case, named: Any) -> None:
+    """Cohere takes no empty one: it misses the schema's `type`."""
+    sent = replace(case, request=asked(response_format={"type": "json_schema", "json_schema": named})).sent()
+
+    assert json.loads(sent.body)["response_format"] == {"type": "json_object"}
+
+
 def test_a_choice_of_tools_is_nothing_without_tools() -> None:
     """Clients leave their choice in place when they have no tools to offer."""
     sent = replace(V1_CHAT, request=asked(tools=[], tool_choice="auto")).sent()
