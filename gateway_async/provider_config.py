@@ -246,9 +246,9 @@ class AWSRole(AWSBaseConfig):
 class AWSIdAndKey(AWSBaseConfig):
     """Credentials given as a pair, with a session token where they are temporary."""
 
-    aws_access_key_id: ApiKey
-    aws_secret_access_key: ApiKey
-    aws_session_token: ApiKey | None = None
+    aws_access_key_id: ResolvedApiKey
+    aws_secret_access_key: ResolvedApiKey
+    aws_session_token: ResolvedApiKey | None = None
 
 
 def _aws_kind(given: Any) -> str:

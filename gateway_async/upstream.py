@@ -188,6 +188,7 @@ class Direct:
             wait=timeouts.first_byte,
             total=total,
             stream=stream,
+            unique=request.unique,
         )
 
 

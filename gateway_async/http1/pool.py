@@ -10,7 +10,7 @@ from aiohappyeyeballs import start_connection
 
 from gateway_async.http1.connection import Response
 from gateway_async.http1.errors import ConnectFailed, ConnectTimeout, distrusted, reason
-from gateway_async.http1.request import Origin, head
+from gateway_async.http1.request import Origin, first_lines, head
 
 TICK_SECONDS = 0.05
 """Deadlines are kept to this."""
@@ -51,6 +51,7 @@ class Pool:
         wait: float,
         total: float = math.inf,
         stream: bool,
+        unique: bool = False,
     ) -> Response:
         """The answer, whole or, of a stream, its headers. Whoever gets it calls `done` or `abort`.
 
@@ -63,13 +64,14 @@ class Pool:
             wait: Seconds from then until the answer's headers are there.
             total: Seconds from now until the answer is whole, or a stream's headers are there.
             stream: Whether to read the body as it comes.
+            unique: The headers never come again, as those of a signed request: nothing of them is kept.
 
         Raises:
             ValueError: The address or a header can't be sent.
             ConnectTimeout, TimeoutError: It took longer.
             ConnectFailed, ProtocolError, OSError: There is none.
         """
-        origin, lines = head(method, url, tuple(headers.items()))
+        origin, lines = (first_lines if unique else head)(method, url, tuple(headers.items()))
         now = self.loop.time()
         until = now + total
         connection = self._take(origin, now)

@@ -22,8 +22,7 @@ class Origin(NamedTuple):
     tls: bool
 
 
-@lru_cache(maxsize=4096)
-def head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+def first_lines(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
     """Where a request goes, and its first lines up to the length of its body.
 
     Raises:
@@ -56,6 +55,10 @@ def head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[O
         lines[name.lower()] = f"{name}: {value}"
     text = "\r\n".join([f"{method} {path} HTTP/1.1", *lines.values(), "Content-Length: "]).encode("latin-1")
     return Origin(parts.hostname, parts.port or (443 if tls else 80), tls), text
+
+
+head = lru_cache(maxsize=4096)(first_lines)
+"""The same, made once for each address and its headers."""
 
 
 def _authority(parts: SplitResult) -> str:

@@ -27,6 +27,9 @@ class UpstreamRequest:
     dropped: tuple[str, ...] = ()
     """Parameters that asked for something and are not in it; the caller is told."""
 
+    unique: bool = False
+    """Its headers never come again, as those of a signed request: nothing of them is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:

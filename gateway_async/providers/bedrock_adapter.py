@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html and th
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -53,7 +53,7 @@ class BedrockAdapter(JsonAdapter):
     async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
         """The request, signed with the credentials of now."""
         headers = await self.signer.sign(request.method, request.url, request.headers, request.body)
-        return UpstreamRequest(request.url, headers, request.body, request.method)
+        return replace(request, headers=headers, unique=True)
 
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """The upstream's error, by its type."""

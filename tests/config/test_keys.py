@@ -302,3 +302,17 @@ def test_yaml_does_not_show_a_key_that_begins_with_one_of_its_signs(write: Write
             load_config(write(text))
 
         assert CANARY not in str(error.value) + json.dumps(error.value.problems)
+
+
+def test_aws_keys_are_read_from_where_they_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As every other key: a variable, a file, or the key itself."""
+    monkeypatch.setenv("A_SECRET", CANARY)
+    (tmp_path / "token").write_text(f"{CANARY}\n")
+    config = AWSIdAndKey(
+        aws_access_key_id="AKIA/1",
+        aws_secret_access_key="$A_SECRET",
+        aws_session_token=str(tmp_path / "token"),
+    )
+
+    assert config.aws_access_key_id == "AKIA/1"
+    assert config.aws_secret_access_key == config.aws_session_token == CANARY

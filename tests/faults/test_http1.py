@@ -14,6 +14,7 @@ import trustme
 
 from gateway_async import http1
 from gateway_async.http1 import ConnectFailed, ConnectTimeout, Pool, ProtocolError, Response, Unfinished
+from gateway_async.http1.request import head
 from tests.faults.chaos import (
     CHUNKED,
     END,
@@ -178,6 +179,7 @@ async def ask(
     wait: float = PATIENCE,
     total: float = math.inf,
     headers: dict[str, str] | None = None,
+    unique: bool = False,
 ) -> Response:
     """A request to the client."""
     return await pool.request(
@@ -189,6 +191,7 @@ async def ask(
         wait=wait,
         total=total,
         stream=stream,
+        unique=unique,
     )
 
 
@@ -1471,3 +1474,15 @@ async def test_the_authorities_are_read_once_for_a_burst(
 
     assert await asyncio.gather(*(fetch(pool, server.url) for _ in range(8))) == [(200, b"hello")] * 8
     assert len(made) == 1
+
+
+async def test_what_never_comes_again_is_not_kept(pool: Pool, upstream: Start) -> None:
+    """Of a signed request nothing stays in memory: its headers are new each time, and may hold a token."""
+    server = await upstream(answering(answer(), answer(), answer(), answer()))
+    await fetch(pool, server.url)
+    before = head.cache_info().currsize
+
+    for number in range(3):
+        await fetch(pool, server.url, headers={"x-signature": f"of {number}"}, unique=True)
+
+    assert head.cache_info().currsize == before
