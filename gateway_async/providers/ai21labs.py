@@ -31,6 +31,8 @@ _JAMBA: Mapping[str, str] = {
     "top_p": "top_p",
 }
 
+_FUNCTION = ("name", "description", "parameters")
+
 _RENAMED: Mapping[str, str] = {"max_tokens": "maxTokens", "n": "numResults", "stop": "stopSequences"}
 """Names that the documented gateway changes; it takes them in its own way only."""
 
@@ -77,12 +79,14 @@ class JambaAdapter(OpenAIAdapter):
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The body of `POST /chat/completions`."""
         body = take(_with_tools(data), VENDOR, _JAMBA)
+        dropped = _not_promised(data) if "tools" in body else ()
         if body.get("response_format", {"type": "text"}).get("type") not in ("text", "json_object"):
             raise UnsupportedParameter.field("response_format", f"{VENDOR} takes 'text' and 'json_object'")
         body["messages"] = [
             _message(message, f"messages.{at}") for at, message in enumerate(body["messages"])
         ]
-        return UpstreamRequest(self.url, self.headers, orjson.dumps({"model": self.model, **body}))
+        sent = orjson.dumps({"model": self.model, **body})
+        return UpstreamRequest(self.url, self.headers, sent, dropped=dropped)
 
 
 class JurassicAdapter(JsonAdapter):
@@ -117,8 +121,21 @@ def _with_tools(data: Json) -> Json:
     functions, choice = functions_only(data, VENDOR), data.get("tool_choice", "auto")
     if choice not in ("auto", "none"):
         raise UnsupportedParameter.field("tool_choice", f"with {VENDOR} it is 'auto' or 'none'")
-    left_out = ("tool_choice",) if functions and choice == "auto" else ("tool_choice", "tools")
-    return {name: value for name, value in data.items() if name not in left_out}
+    made = {name: value for name, value in data.items() if name not in ("tool_choice", "tools")}
+    if functions and choice == "auto":
+        made["tools"] = [_tool(function) for function in functions]
+    return made
+
+
+def _tool(function: Json) -> Json:
+    kept = {name: function[name] for name in _FUNCTION if function.get(name) is not None}
+    return {"type": "function", "function": kept}
+
+
+def _not_promised(data: Json) -> tuple[str, ...]:
+    """Where it is asked for that calls keep to a schema, which AI21 can't promise."""
+    functions = enumerate(functions_only(data, VENDOR))
+    return tuple(f"tools.{index}.function.strict" for index, function in functions if function.get("strict"))
 
 
 def _message(message: Json, at: str) -> Json:

@@ -93,6 +93,18 @@ def test_a_call_without_arguments_goes_back_with_none() -> None:
     assert made["function"] == {"name": "f", "arguments": "{}"}
 
 
+def test_what_is_not_promised_is_told() -> None:
+    """A function is sent without `strict`, as AI21's own type has it; the header for dropped parameters names it."""
+    strict = {"type": "function", "function": {"name": "f", "strict": True}}
+    case = replace(CHAT, request=asked(tools=[TOOL, strict]))
+
+    sent = case.sent()
+
+    assert json.loads(sent.body)["tools"] == [TOOL, TOOL]
+    assert sent.dropped == ("tools.1.function.strict",)
+    assert replace(case, request=asked(tools=[strict], tool_choice="none")).sent().dropped == ()
+
+
 def test_jurassic_has_no_streams() -> None:
     """A request for one is refused with 501, as the documented gateway refuses it."""
     with pytest.raises(NotSupported, match="no streams"):
