@@ -1,6 +1,7 @@
 """Which providers there are, built in and from outside, and the settings of each."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from gateway_async.base_models import ConfigModel
@@ -20,7 +21,9 @@ def provider_of(value: Any) -> str | Provider:
     for name in (written, written.lower().replace("_", "-")):
         if settings_of(name) is not None:
             return Provider(name) if name in Provider.values() else name
-    raise ValueError(f"the provider {value!r} is not supported; there are {_known()}")
+    alike = get_close_matches(name, [*PROVIDER_CONFIGS, *offered()], n=1)
+    meant = f" did you mean {alike[0]!r}?" if alike else ""
+    raise ValueError(f"the provider {value!r} is not supported;{meant} there are {_known()}")
 
 
 def plain_name(provider: str | Provider) -> str:

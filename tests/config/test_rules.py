@@ -149,7 +149,7 @@ def test_a_name_that_stands_twice_is_refused_in_python_too() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "name", "key", "said"),
     [
-        (CHAT.replace("openai\n", "opnai\n"), 5, "chat", "model.provider", "'opnai' is not supported; there are ai21labs, "),
+        (CHAT.replace("openai\n", "opnai\n"), 5, "chat", "model.provider", "'opnai' is not supported; did you mean 'openai'? there are ai21labs, "),
         (CHAT.replace("v1/chat", "v2/chat"), 3, "chat", "endpoint_type", "'llm/v2/chat' is not supported"),
         (CHAT.replace("v1/chat", "v2/chat"), 3, "chat", "endpoint_type", "'llm/v1/embeddings'"),
         (CHAT.replace("        openai_api_key: sk-1\n", "        {}\n"), 7, "chat", "model.config.openai_api_key", "missing"),
