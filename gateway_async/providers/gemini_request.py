@@ -159,8 +159,12 @@ def _set_tools(body: Json) -> None:
     if declared := [{"functionDeclarations": functions}] * bool(functions) + own:
         body["tools"] = declared
     strict = any((tool.get("function") or {}).get("strict") for tool in tools)
+    config: Json = {}
     if calling := _calling(choice, functions, strict=strict):
-        _lay(body, "toolConfig", {"functionCallingConfig": calling})
+        config["functionCallingConfig"] = calling
+    if functions and own:  # https://ai.google.dev/gemini-api/docs/tool-combination
+        config["includeServerSideToolInvocations"] = True
+    _lay(body, "toolConfig", config)
 
 
 def _own(tool: Json) -> Json | None:
