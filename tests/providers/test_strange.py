@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway_async.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamInvalid
 from gateway_async.providers._base import UpstreamResponse
-from tests.providers.cases import CASES, Case, read
+from tests.providers.cases import CASES, Case, frame_bytes, read
 from tests.support.upstream import event
 
 T = TypeVar("T")
@@ -79,18 +80,38 @@ def tried(call: Callable[[], T]) -> T | GatewayError:
 
 
 # On a busy machine an example may take long; that says nothing about the code.
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def cases(choose: Callable[[Case], object]) -> st.SearchStrategy[Case]:
-    """One of the recorded cases that are the vendors' own."""
-    return st.sampled_from([case for case in CASES.values() if case.shape is None and choose(case)])
+def of_each(choose: Callable[[Case], object]) -> pytest.MarkDecorator:
+    """Run a test for each provider, with its recorded cases that are the vendor's own."""
+    chosen: dict[str, list[Case]] = {}
+    for case in CASES.values():
+        if case.shape is None and choose(case):
+            chosen.setdefault(case.provider, []).append(case)
+    parameters = [pytest.param(cases, id=provider) for provider, cases in chosen.items()]
+    return pytest.mark.parametrize("cases", parameters)
 
 
+def encoded(case: Case, events: Sequence[Any]) -> bytes:
+    """Events in the encoding of a case's stream."""
+    if case.upstream_frames is not None:
+        heads = [frame["headers"] for frame in case.upstream_frames]
+        return b"".join(
+            frame_bytes({"headers": heads[min(at, len(heads) - 1)], "payload": payload})
+            for at, payload in enumerate(events)
+        )
+    if case.of_events:
+        return b"".join(map(event, events))
+    return b"".join(json.dumps(value).encode() + b"\n" for value in events)
+
+
+@of_each(lambda case: not case.fails)
 @MANY
-@given(case=cases(lambda case: not case.fails), data=st.data())
-def test_a_strange_request_is_sent_or_refused(case: Case, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_a_strange_request_is_sent_or_refused(cases: list[Case], data: st.DataObject) -> None:
     """Whatever a caller writes, it goes upstream as JSON or is refused as his own mistake."""
+    case = data.draw(st.sampled_from(cases))
     strange = replace(case, request=mutated(case.request, data))
 
     sent = tried(strange.sent)
@@ -101,10 +122,14 @@ def test_a_strange_request_is_sent_or_refused(case: Case, data: st.DataObject) -
         assert isinstance(json.loads(sent.body), dict)
 
 
+@of_each(lambda case: case.answer)
 @MANY
-@given(case=cases(lambda case: case.answer), data=st.data())
-def test_a_strange_answer_is_passed_on_or_is_the_upstreams_fault(case: Case, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_a_strange_answer_is_passed_on_or_is_the_upstreams_fault(
+    cases: list[Case], data: st.DataObject
+) -> None:
     """Fields that are missing, doubled or of another type give an answer with the fields of its kind, or a 502."""
+    case = data.draw(st.sampled_from(cases))
     assert case.upstream_answer is not None
     body = json.dumps(mutated(case.upstream_answer["body"], data)).encode()
 
@@ -117,10 +142,14 @@ def test_a_strange_answer_is_passed_on_or_is_the_upstreams_fault(case: Case, dat
         assert answer.status == 502
 
 
+@of_each(lambda case: case.streams)
 @MANY
-@given(case=cases(lambda case: case.streams), data=st.data())
-def test_a_strange_stream_is_passed_on_or_is_the_upstreams_fault(case: Case, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_a_strange_stream_is_passed_on_or_is_the_upstreams_fault(
+    cases: list[Case], data: st.DataObject
+) -> None:
     """Events that are changed, lost, doubled, out of order or cut give chunks, and an error of the upstream's."""
+    case = data.draw(st.sampled_from(cases))
     events = list(case.upstream_data())
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(events) - 1))
@@ -133,7 +162,7 @@ def test_a_strange_stream_is_passed_on_or_is_the_upstreams_fault(case: Case, dat
             moved = events.pop(at)
             if how == "move":
                 events.insert(data.draw(st.integers(0, len(events))), moved)
-    whole = b"".join(map(event, events))
+    whole = encoded(case, events)
     found = read(case.reader(), [whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))]])
 
     for chunk in found.chunks:
@@ -141,10 +170,12 @@ def test_a_strange_stream_is_passed_on_or_is_the_upstreams_fault(case: Case, dat
     assert found.error is None or isinstance(found.error, UpstreamError)
 
 
+@of_each(lambda case: case.upstream_answer and case.fails)
 @MANY
-@given(case=cases(lambda case: case.upstream_answer and case.fails), data=st.data())
-def test_a_strange_error_is_an_error(case: Case, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_a_strange_error_is_an_error(cases: list[Case], data: st.DataObject) -> None:
     """Whatever an upstream says with a status that is none of success, an error of the upstream's comes of it."""
+    case = data.draw(st.sampled_from(cases))
     assert case.upstream_answer is not None
     body = json.dumps(mutated(case.upstream_answer["body"], data)).encode()
     status = data.draw(st.integers(300, 599))
