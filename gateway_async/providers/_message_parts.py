@@ -37,6 +37,17 @@ def only_keys(message: Json, keys: Container[str], at: str, vendor: str) -> Json
     return {name: value for name, value in message.items() if name in keys}
 
 
+def check_said(message: Json, at: str, vendor: str) -> None:
+    """Accept a message of the assistant's, for a vendor who has neither its sound nor the calls before those of tools.
+
+    Raises:
+        InvalidRequest: It has one of them.
+    """
+    for name in ("audio", "function_call"):
+        if message.get(name) is not None:
+            raise InvalidRequest.field(f"{at}.{name}", f"{vendor} has nothing for it; leave it out")
+
+
 def image_address(part: Json, at: str) -> str:
     """The address of an image, one of the web or one that holds the image itself.
 
@@ -68,3 +79,16 @@ def function_of(call: Json, at: str, vendor: str) -> Json:
     if call.get("type", "function") != "function" or not isinstance(function, dict):
         raise InvalidRequest.field(at, f"{vendor} takes calls of functions only")
     return {key: function[key] for key in ("name", "arguments")}
+
+
+def earlier_call(call: Json, at: str, vendor: str) -> Json:
+    """A call that the assistant made before, in OpenAI's form.
+
+    Without arguments it has an empty object: clients that fold a stream have an empty text there, which is no JSON.
+
+    Raises:
+        InvalidRequest: It calls no function.
+    """
+    function = function_of(call, at, vendor)
+    named = {"name": function["name"], "arguments": function["arguments"] or "{}"}
+    return {"id": call["id"], "type": "function", "function": named}

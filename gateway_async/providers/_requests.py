@@ -119,6 +119,18 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def texts_of(data: Json, vendor: str) -> list[str]:
+    """The texts of a request for embeddings.
+
+    Raises:
+        InvalidRequest: Tokens stand in their place.
+    """
+    given: list[str] = as_list(data["input"])
+    if not all(isinstance(text, str) for text in given):
+        raise InvalidRequest.field("input", f"{vendor} takes texts, not tokens")
+    return given
+
+
 class DataURL(NamedTuple):
     """A file that stands in its own address."""
 

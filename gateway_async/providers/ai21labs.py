@@ -15,6 +15,7 @@ from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import text_choice, text_completion, text_of
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest
 from gateway_async.providers._completions import completions_by_chat
+from gateway_async.providers._message_parts import check_said, earlier_call, role_of
 from gateway_async.providers._requests import as_list, functions_only, join_url, one_prompt, plain_text, take
 from gateway_async.providers.openai_compatible import OpenAIAdapter
 
@@ -31,6 +32,7 @@ _JAMBA: Mapping[str, str] = {
     "top_p": "top_p",
 }
 
+_ROLES = ("system", "user", "assistant", "tool")
 _FUNCTION = ("name", "description", "parameters")
 
 _RENAMED: Mapping[str, str] = {"max_tokens": "maxTokens", "n": "numResults", "stop": "stopSequences"}
@@ -139,28 +141,18 @@ def _not_promised(data: Json) -> tuple[str, ...]:
 
 
 def _message(message: Json, at: str) -> Json:
-    for name in ("audio", "function_call"):
-        if message.get(name) is not None:
-            raise InvalidRequest.field(f"{at}.{name}", f"{VENDOR} has nothing for it; leave it out")
-    role = "system" if message["role"] == "developer" else message["role"]
-    if role not in ("system", "user", "assistant", "tool"):
-        raise InvalidRequest.field(f"{at}.role", f"{VENDOR} has no role {role!r}")
-    made: Json = {"role": role}
+    check_said(message, at, VENDOR)
+    made: Json = {"role": role_of(message, _ROLES, at, VENDOR)}
     calls = message.get("tool_calls")
     if message.get("content") is not None or not calls:
         made["content"] = plain_text(message.get("content") or message.get("refusal"), at, VENDOR)
     if calls:
-        made["tool_calls"] = [_call(call, f"{at}.tool_calls.{index}") for index, call in enumerate(calls)]
+        made["tool_calls"] = [
+            earlier_call(call, f"{at}.tool_calls.{index}", VENDOR) for index, call in enumerate(calls)
+        ]
     if "tool_call_id" in message:
         made["tool_call_id"] = message["tool_call_id"]
     return made
-
-
-def _call(call: Json, at: str) -> Json:
-    if not isinstance(function := call.get("function"), dict):
-        raise InvalidRequest.field(at, f"{VENDOR} takes calls of functions only")
-    named = {"name": function["name"], "arguments": function["arguments"] or "{}"}
-    return {"id": call["id"], "type": "function", "function": named}
 
 
 provider = AI21Labs()

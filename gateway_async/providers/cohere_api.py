@@ -10,6 +10,7 @@ from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import count_of, embedding_list, token_usage
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import reported_error, upstream_error
+from gateway_async.providers._requests import texts_of
 
 NAME, VENDOR = "cohere", "Cohere"
 
@@ -92,9 +93,7 @@ def check_embedding(data: Json) -> None:
     Raises:
         InvalidRequest: It is for something else.
     """
-    given = data["input"]
-    if not isinstance(given, str) and not all(isinstance(text, str) for text in given):
-        raise InvalidRequest.field("input", f"{VENDOR} takes texts, not tokens")
+    texts_of(data, VENDOR)
     kinds = data.get("embedding_types", ["float"])
     if not isinstance(kinds, list) or len(kinds) != 1 or kinds == ["base64"]:
         raise InvalidRequest.field(

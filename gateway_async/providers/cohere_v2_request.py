@@ -8,15 +8,8 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import (
-    as_list,
-    chosen_function,
-    data_url,
-    functions_only,
-    one_answer,
-    take,
-    web_url,
-)
+from gateway_async.providers._message_parts import check_said, earlier_call, image_address, role_of
+from gateway_async.providers._requests import as_list, chosen_function, functions_only, one_answer, take
 from gateway_async.providers.cohere_api import VENDOR, response_format
 
 _TAKES: Mapping[str, str] = {
@@ -39,9 +32,6 @@ _THINKING = {"none": "disabled", "high": "enabled"}
 """What of OpenAI's efforts Cohere's own OpenAI-compatible API takes: https://docs.cohere.com/docs/compatibility-api."""
 
 _TEXT = {"type": "text"}
-
-_NOT_CARRIED = ("audio", "function_call")
-"""What OpenAI's assistant may have said that Cohere has no place for."""
 
 _PARTS: Mapping[str, tuple[str, ...]] = {
     "system": ("text",),
@@ -106,9 +96,7 @@ def _tool(function: Json) -> Json:
 
 
 def _message(message: Json, at: str) -> Json:
-    role = "system" if message["role"] == "developer" else message["role"]
-    if role not in _PARTS:
-        raise InvalidRequest.field(f"{at}.role", f"{VENDOR} has no role {role!r}")
+    role = role_of(message, _PARTS, at, VENDOR)
     if role == "assistant":
         return _assistant(message, at)
     made = {"role": role, "content": _content(message.get("content") or "", role, at)}
@@ -120,9 +108,7 @@ def _message(message: Json, at: str) -> Json:
 
 
 def _assistant(message: Json, at: str) -> Json:
-    for name in _NOT_CARRIED:
-        if message.get(name) is not None:
-            raise InvalidRequest.field(f"{at}.{name}", f"{VENDOR} has nothing for it; leave it out")
+    check_said(message, at, VENDOR)
     made: Json = {"role": "assistant"}
     content = _content(message.get("content") or message.get("refusal") or "", "assistant", at)
     if thought := message.get("reasoning_content"):
@@ -134,15 +120,10 @@ def _assistant(message: Json, at: str) -> Json:
     if content:
         made["content"] = content
     if calls := message.get("tool_calls"):
-        made["tool_calls"] = [_call(call, f"{at}.tool_calls.{index}") for index, call in enumerate(calls)]
+        made["tool_calls"] = [
+            earlier_call(call, f"{at}.tool_calls.{index}", VENDOR) for index, call in enumerate(calls)
+        ]
     return made | {name: message[name] for name in ("tool_plan", "citations") if message.get(name)}
-
-
-def _call(call: Json, at: str) -> Json:
-    if not isinstance(function := call.get("function"), dict):
-        raise InvalidRequest.field(at, f"{VENDOR} takes calls of functions only")
-    named = {"name": function["name"], "arguments": function["arguments"] or "{}"}
-    return {"id": call["id"], "type": "function", "function": named}
 
 
 def _content(content: Any, role: str, at: str) -> Any:
@@ -156,10 +137,10 @@ def _part(part: Json, role: str, at: str) -> Json:
     if kind not in _PARTS[role]:
         raise InvalidRequest.field(at, f"{VENDOR} takes no {kind!r} in a message of role {role!r}")
     if kind == "image_url":
-        image = part["image_url"]
-        if not data_url(image["url"]):
-            web_url(image["url"], f"{at}.image_url.url")
-        return {"type": kind, kind: {name: image[name] for name in ("url", "detail") if image.get(name)}}
+        made = {"url": image_address(part, at)}
+        if detail := part[kind].get("detail"):
+            made["detail"] = detail
+        return {"type": kind, kind: made}
     if kind == "refusal":
         return {"type": "text", "text": part.get("refusal") or ""}
     return {"type": "text", "text": part["text"]} if kind == "text" else part

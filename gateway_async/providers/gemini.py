@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import orjson
 
 from gateway_async.config import GeminiConfig, Model, RouteType
-from gateway_async.errors import InvalidRequest, UpstreamError
+from gateway_async.errors import UpstreamError
 from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import embedding_list, wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import as_list, join_url, take
+from gateway_async.providers._requests import join_url, take, texts_of
 from gateway_async.providers.gemini_answer import NAME, chat_answer
 from gateway_async.providers.gemini_contents import VENDOR
 from gateway_async.providers.gemini_request import generate_request
@@ -88,10 +88,8 @@ class EmbeddingAdapter(JsonAdapter):
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body for one text, or for several."""
         rest = take(data, VENDOR, _EMBEDDINGS)
-        texts = as_list(rest.pop("input"))
-        if not all(isinstance(text, str) for text in texts):
-            raise InvalidRequest.field("input", f"{VENDOR} takes texts, not tokens")
-        contents = [{"content": {"parts": [{"text": text}]}} for text in texts]
+        del rest["input"]
+        contents = [{"content": {"parts": [{"text": text}]}} for text in texts_of(data, VENDOR)]
         if len(contents) == 1:
             return {**contents[0], **rest}
         return {"requests": [{"model": f"models/{self.model}", **content, **rest} for content in contents]}

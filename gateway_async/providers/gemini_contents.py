@@ -12,12 +12,10 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json
+from gateway_async.providers._message_parts import check_said
 from gateway_async.providers._requests import call_arguments, data_url, plain_text, web_url
 
 VENDOR = "Gemini"
-
-_NOT_CARRIED = ("audio", "function_call")
-"""What OpenAI's assistant may have said that Gemini has no part for."""
 
 _FILES = "https://generativelanguage.googleapis.com/v1beta/"
 """Where the Files API keeps `files/…`, whatever address the model is called at."""
@@ -80,9 +78,7 @@ def _place(part: Json, calls: Calls) -> int:
 
 
 def _model_parts(message: Json, at: str, calls: Calls, model: str) -> list[Json]:
-    for name in _NOT_CARRIED:
-        if message.get(name) is not None:
-            raise InvalidRequest.field(f"{at}.{name}", f"{VENDOR} has nothing for it; leave it out")
+    check_said(message, at, VENDOR)
     said = message.get("content") or message.get("refusal")
     parts = _parts(said, at) if said else []
     if signature := _signature(message, at):

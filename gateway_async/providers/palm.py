@@ -20,7 +20,7 @@ from gateway_async.providers._answers import (
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import invalid
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import as_list, join_url, one_prompt, plain_text, take
+from gateway_async.providers._requests import as_list, join_url, one_prompt, plain_text, take, texts_of
 
 NAME, VENDOR = "palm", "PaLM"
 
@@ -117,8 +117,7 @@ class EmbeddingAdapter(_Adapter):
         """The body of `:batchEmbedText`; Google takes a single text in place of a list with one."""
         _refuse(data, "texts", "input")
         body = take(data, VENDOR, {"input": "texts"})
-        if not all(isinstance(text, str) for text in as_list(body["texts"])):
-            raise InvalidRequest.field("input", f"{VENDOR} takes texts, not tokens")
+        texts_of(data, VENDOR)
         return body
 
     def translate(self, value: Json, data: Json) -> Json:
