@@ -5,6 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.providers.through import recorded_gateway
+from tests.support.server import Server
+from tests.support.upstream import MockUpstream
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_aws() -> Iterator[None]:
@@ -16,3 +20,10 @@ def no_aws() -> Iterator[None]:
             patch.setenv(name, os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
+
+
+@pytest.fixture(scope="session")
+def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A gateway with a route for each recorded case, whose providers are all the mock upstream."""
+    with recorded_gateway(tmp_path_factory.mktemp("recorded"), shared_upstream) as server:
+        yield server

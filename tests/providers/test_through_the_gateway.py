@@ -8,32 +8,15 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from tests.providers.cases import CASES, KEYS, Case, each, settled
-from tests.support.server import Server, running
-from tests.support.upstream import MockUpstream, Reply
+from tests.providers.cases import KEYS, Case, each, settled
+from tests.providers.through import replay, route
+from tests.support.server import Server
+from tests.support.upstream import MockUpstream
 
 Json = dict[str, Any]
 
-CREDENTIALS = {"DATABRICKS_HOST": "https://example.cloud.databricks.com", "DATABRICKS_TOKEN": "key-recorded"}
-"""What providers without a key in their configuration find in the environment."""
-
 CONTENT = ("messages", "prompt", "input", "stream")
 """What OpenAI's client takes as its own arguments; the rest of a request goes beside them."""
-
-
-@pytest.fixture(scope="module")
-def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A gateway with a route for each case, whose providers are all the recorded upstream."""
-    endpoints = [
-        {"name": route(case), "endpoint_type": case.kind, "model": case.model} for case in CASES.values()
-    ]
-    env = {"RECORDED_UPSTREAM": shared_upstream.url, **CREDENTIALS}
-    program = ["-m", "tests.providers.launch_redirected"]
-    folder = tmp_path_factory.mktemp("recorded")
-    with running(folder, {"endpoints": endpoints}, env=env, program=program) as server:
-        yield server
-    assert "Traceback" not in server.log, server.log[-5000:]
-    assert [key for key in KEYS if key in server.log] == []
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +27,6 @@ def client(gateway: Server) -> Iterator[openai.OpenAI]:
         base_url=f"{gateway.url}/v1", api_key="any", max_retries=0, http_client=http
     ) as client:
         yield client
-
-
-def route(case: Case) -> str:
-    """The name of a case's route."""
-    return case.name.replace("/", "--")
 
 
 def ask(client: openai.OpenAI, case: Case) -> Any:
@@ -64,16 +42,6 @@ def ask(client: openai.OpenAI, case: Case) -> Any:
         request.setdefault("encoding_format", "float")
         own["encoding_format"] = request.pop("encoding_format")
     return call.create(model=route(case), extra_body=request or None, **own)
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    if case.streams:
-        whole = case.stream_bytes()
-        pieces = [whole[at : at + 200] for at in range(0, len(whole), 200)]
-        upstream.reply(Reply(content_type=case.stream_type, script=pieces))
-    else:
-        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 @each(lambda case: case.answer)
