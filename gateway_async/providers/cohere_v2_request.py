@@ -28,6 +28,9 @@ _TAKES: Mapping[str, str] = {
     "top_p": "p",
 }
 
+_P_RANGE = (0.01, 0.99)
+"""Many clients always send OpenAI's default, which is 1; Cohere's own is 0.75."""
+
 _THINKING = {"none": "disabled", "high": "enabled"}
 """What of OpenAI's efforts Cohere's own OpenAI-compatible API takes: https://docs.cohere.com/docs/compatibility-api."""
 
@@ -51,6 +54,9 @@ def chat_request(data: Json) -> Json:
     one_answer(data, VENDOR)
     body = take(data, VENDOR, _TAKES)
     body["messages"] = [_message(message, f"messages.{at}") for at, message in enumerate(body["messages"])]
+    if "top_p" in data:
+        least, most = _P_RANGE
+        body["p"] = min(max(data["top_p"], least), most)
     if "stop_sequences" in body:
         body["stop_sequences"] = as_list(body["stop_sequences"])
     form = body.pop("response_format", _TEXT)

@@ -197,6 +197,14 @@ def test_what_it_can_not_carry_is_refused_by_name(case: Case, field: str, reques
     assert refused.value.status == 422
 
 
+@pytest.mark.parametrize(("given", "sent"), [(0, 0.01), (0.01, 0.01), (0.5, 0.5), (1, 0.99), (1.0, 0.99)])
+def test_a_probability_mass_stays_within_coheres_range(given: float, sent: float) -> None:
+    """OpenAI's goes from 0 to 1."""
+    request = replace(CHAT, request=asked(top_p=given)).sent()
+
+    assert json.loads(request.body)["p"] == sent
+
+
 @pytest.mark.parametrize("case", [CHAT, V1_CHAT], ids=lambda case: case.name)
 @pytest.mark.parametrize("named", [{"name": "a"}, {"name": "a", "schema": {}}], ids=str)
 def test_a_schema_that_says_nothing_is_not_sent(case: Case, named: Any) -> None:
