@@ -77,15 +77,19 @@ def take(data: Json, vendor: str, takes: Mapping[str, str]) -> Json:
     for name, value in data.items():
         if name in takes:
             body.setdefault(takes[name], value)
-        elif (neutral := PARAMETERS.get(name)) is None:
+        elif name not in PARAMETERS:
             body[name] = value
-        elif ANY not in neutral and not any(
-            value is n or (value == n and type(value) is not bool) for n in neutral
-        ):
+        elif not asks_for_nothing(name, value):
             raise UnsupportedParameter.field(
                 name, f"{vendor} has no such parameter; leave it out, or set drop_unsupported on the route"
             )
     return body
+
+
+def asks_for_nothing(name: str, value: Any) -> bool:
+    """Whether a parameter of OpenAI's does no harm where it is left out, with this value."""
+    neutral = PARAMETERS[name]
+    return ANY in neutral or any(value is n or (value == n and type(value) is not bool) for n in neutral)
 
 
 def one_answer(data: Json, vendor: str) -> None:

@@ -15,7 +15,7 @@ from gateway_async.errors import ConfigError, UpstreamError
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import upstream_error
-from gateway_async.providers._requests import join_url, take
+from gateway_async.providers._requests import asks_for_nothing, join_url, take
 from gateway_async.providers._streams import EventReader
 from gateway_async.providers.databricks_answer import ChatReader, CompletionReader, as_base64, mend_answer
 from gateway_async.providers.databricks_messages import conversation
@@ -31,7 +31,9 @@ _SAMPLING = (
     "temperature",
     "top_p",
 )
-"""The penalties and the seed are for models of others, which an endpoint may pass on to."""
+
+_OF_OTHERS = ("frequency_penalty", "logit_bias", "parallel_tool_calls", "presence_penalty", "suffix")
+"""What only the models of others take, which an endpoint may pass on to; the rest refuse the name, whatever it asks for."""
 
 _CHAT = (
     *_SAMPLING,
@@ -85,7 +87,12 @@ class DatabricksAdapter:
 
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The caller's own request, as far as it is known there."""
-        body = take(data, "Databricks", _TAKES[self.kind])
+        wanted = {
+            name: value
+            for name, value in data.items()
+            if name not in _OF_OTHERS or not asks_for_nothing(name, value)
+        }
+        body = take(wanted, "Databricks", _TAKES[self.kind])
         if self.kind is RouteType.LLM_V1_CHAT:
             body["messages"] = conversation(body["messages"])
         return UpstreamRequest(self.url, {"Content-Type": "application/json"}, orjson.dumps(body))

@@ -14,6 +14,7 @@ from gateway_async.providers import openai_answer
 from gateway_async.providers._answers import MALFORMED, embedding_list
 from gateway_async.providers._base import Json
 from gateway_async.providers._errors import invalid, reported_error
+from gateway_async.providers.databricks_messages import PARTS
 from gateway_async.sse import Event
 
 _DETAILS = (
@@ -176,7 +177,7 @@ def _mend_content(message: Json, provider: str) -> list[Json] | None:
     except MALFORMED:
         invalid(provider, "a part of its content lacks what it should have")
     if others:
-        message["databricks_parts"] = others
+        message[PARTS] = others
     return thoughts
 
 

@@ -380,3 +380,13 @@ def test_vectors_in_base64_stay() -> None:
     )
 
     assert json.loads(answer)["data"][0]["embedding"] == "AAAAPw=="
+
+
+def test_other_parts_of_an_answer_go_back_where_they_came_from() -> None:
+    """What is neither text nor thoughts stands in the content again, and not under a name of ours."""
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    said = {"role": "assistant", "content": "Here.", "databricks_parts": [part]}
+    sent = json.loads(adapter().request({"messages": [USER, said, USER]}, stream=False).body)
+    assert sent["messages"][1] == {"role": "assistant", "content": [{"type": "text", "text": "Here."}, part]}
+    with pytest.raises(InvalidRequest, match=r"messages\.0\.databricks_parts"):
+        adapter().request({"messages": [{**said, "databricks_parts": "x"}]}, stream=False)
