@@ -18,6 +18,7 @@ from gateway_async.providers._answers import (
     wants_usage,
 )
 from gateway_async.providers._base import Json
+from gateway_async.providers._message_parts import check_said
 from gateway_async.providers._requests import as_list, one_answer, one_prompt, plain_text, take
 from gateway_async.providers._streams import JsonReader
 from gateway_async.providers.cohere_api import (
@@ -144,7 +145,8 @@ def _conversation(messages: list[Json]) -> Json:
     system, history = [], []
     for index, message in enumerate(messages):
         at, role = f"messages.{index}", message["role"]
-        text = plain_text(message.get("content"), at, _API)
+        check_said(message, at, _API)
+        text = plain_text(message.get("content") or message.get("refusal"), at, _API)
         for name in ("tool_calls", "tool_call_id"):
             if message.get(name):
                 raise InvalidRequest.field(f"{at}.{name}", f"a chat with tools {_OF_V2}")

@@ -20,6 +20,7 @@ from gateway_async.providers._answers import (
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import invalid
 from gateway_async.providers._google import google_error
+from gateway_async.providers._message_parts import check_said
 from gateway_async.providers._requests import as_list, join_url, one_prompt, plain_text, take, texts_of
 
 NAME, VENDOR = "palm", "PaLM"
@@ -156,7 +157,9 @@ def _message(message: Json, index: int) -> Json:
         raise InvalidRequest.field(f"{at}.role", f"{VENDOR} has no tools")
     if message.get("tool_calls"):
         raise InvalidRequest.field(f"{at}.tool_calls", f"{VENDOR} has no tools")
-    return {"author": role, "content": plain_text(message.get("content"), at, VENDOR)}
+    check_said(message, at, VENDOR)
+    said = message.get("content") or message.get("refusal")
+    return {"author": role, "content": plain_text(said, at, VENDOR)}
 
 
 def _said(index: int, text: str, author: str | None) -> Json:

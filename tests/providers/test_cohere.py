@@ -170,6 +170,7 @@ UNKNOWN_TO_BOTH: Mapping[str, Any] = {
         (V1_CHAT, "messages.1.tool_calls", asked({"role": "assistant", "tool_calls": [CALL]}, USER)),
         (V1_CHAT, "messages.1.tool_call_id", asked({"role": "tool", "tool_call_id": "a", "content": "1"})),
         (V1_CHAT, "messages.1.role", asked({"role": "tool", "content": "1"})),
+        (V1_CHAT, "messages.1.audio", asked({"role": "assistant", "audio": {"id": "a"}}, USER)),
         (V1_CHAT, "messages.1.role", asked({"role": "assistant", "content": "Hi"})),
         (V1_CHAT, "messages.0.role", {"messages": [{"role": "system", "content": "Be brief."}]}),
         (V1_CHAT, "tools", asked(tools=[TOOL])),
@@ -212,6 +213,16 @@ def test_a_schema_that_says_nothing_is_not_sent(case: Case, named: Any) -> None:
     sent = replace(case, request=asked(response_format={"type": "json_schema", "json_schema": named})).sent()
 
     assert json.loads(sent.body)["response_format"] == {"type": "json_object"}
+
+
+@pytest.mark.parametrize("case", [CHAT, V1_CHAT], ids=lambda case: case.name)
+def test_a_refusal_goes_back_as_what_was_said(case: Case) -> None:
+    """Another provider of the route may have given it; it stands in place of a content."""
+    sent = replace(case, request=asked({"role": "assistant", "content": None, "refusal": "No."}, USER)).sent()
+
+    body = json.loads(sent.body)
+    said = body["messages"][1]["content"] if "messages" in body else body["chat_history"][1]["message"]
+    assert said == "No."
 
 
 def test_a_choice_of_tools_is_nothing_without_tools() -> None:

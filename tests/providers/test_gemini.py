@@ -462,6 +462,7 @@ PALM: Sequence[tuple[str, str, Json]] = [
     ("tools", "palm/chat", asked(tools=[TOOL])),
     ("response_format", "palm/chat", asked(response_format={"type": "json_object"})),
     ("messages.1.tool_calls", "palm/chat", said(tool_calls=[CALL])),
+    ("messages.1.audio", "palm/chat", said(audio={"id": "audio_1"})),
     (
         "messages.1.role",
         "palm/chat",
@@ -484,6 +485,13 @@ def test_what_palm_can_not_carry_is_refused_by_name(name: str, case: str, reques
         replace(CASES[case], request=request_).sent()
 
     assert field(refused.value) == name
+
+
+def test_what_palm_has_refused_goes_back() -> None:
+    """It stands under `refusal`, without a content."""
+    sent = replace(CASES["palm/chat"], request=said(content=None, refusal="No.")).sent()
+
+    assert json.loads(sent.body)["prompt"]["messages"][1] == {"author": "assistant", "content": "No."}
 
 
 @each(lambda case: case.name in ("palm/chat", "palm/completions"))
