@@ -13,7 +13,7 @@ from gateway_async.config import RouteType
 from gateway_async.errors import InvalidRequest, NotSupported
 from gateway_async.providers._answers import Chunks, json_object, text_choice, text_completion, text_of
 from gateway_async.providers._base import Json, UpstreamRequest
-from gateway_async.providers._requests import as_list, one_answer, take
+from gateway_async.providers._requests import as_list, one_answer, one_prompt, take
 from gateway_async.providers.bedrock_adapter import VENDOR, BedrockAdapter, FrameReader
 
 _MOST_TOKENS, _MOST_ASKED = 8191, 1_000_000
@@ -56,10 +56,8 @@ class InvokeAdapter(BedrockAdapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body in the vendor's form."""
-        if not isinstance(data["prompt"], str):
-            raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
         rest = {name: value for name, value in data.items() if name != "stream"}
-        return self.api.body(rest, stream)
+        return self.api.body({**rest, "prompt": one_prompt(data, VENDOR)}, stream)
 
     def translate(self, value: Json, data: Json) -> Json:
         """The completion; its tokens are not counted here."""

@@ -65,6 +65,8 @@ def conversation(messages: list[Json]) -> tuple[list[Json], list[Json]]:
             system += _blocks(message.get("content"), at, _IN_SYSTEM)
             continue
         side, blocks = _turn(role, message, at)
+        if not blocks:
+            continue  # Converse refuses a turn of nothing
         if turns and turns[-1]["role"] == side:
             turns[-1]["content"] += blocks
         else:

@@ -54,6 +54,8 @@ def converse_request(data: Json) -> Json:
     given = take(data, VENDOR, _TAKES)
     given.pop("stream", None)
     given.pop("stream_options", None)
+    if not given.get("requestMetadata", True):
+        del given["requestMetadata"]  # Converse refuses an empty one
     system, messages = conversation(given.pop("messages"))
     made: Json = {
         "system": system,
@@ -136,6 +138,8 @@ def _tools(given: Json, messages: list[Json]) -> Json:
             raise UnsupportedParameter.field("tool_choice", text)
         return {}  # tools that nobody tells of are not called
     if wanted and not made and "toolConfig" not in given:
+        if choice == "auto":
+            return {}
         raise InvalidRequest.field("tool_choice", "it needs 'tools' to choose from")
     return {**({"tools": made} if made else {}), **({"toolChoice": wanted} if wanted else {})}
 

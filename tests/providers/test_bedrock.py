@@ -131,7 +131,7 @@ NOT_CARRIED: Sequence[tuple[Case, str, Json]] = [
         for name, value in {"seed": 1, "logprobs": 1, "suffix": "!", "echo": True, "user": "a"}.items()
         for case in (CLAUDE_2, TITAN, JURASSIC, COMMAND)
     ],
-    *[(case, "prompt", {"prompt": ["Hi"]}) for case in (CLAUDE_2, TITAN, JURASSIC, COMMAND)],
+    *[(case, "prompt", {"prompt": ["Hi", "Ho"]}) for case in (CLAUDE_2, TITAN, JURASSIC, COMMAND)],
     (CLAUDE_2, "n", {"prompt": "Hi", "n": 2}),
     (TITAN, "n", {"prompt": "Hi", "n": 2}),
     (CLAUDE_2, "top_p", {"prompt": "Hi", "top_p": 0.5}),

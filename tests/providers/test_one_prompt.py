@@ -10,6 +10,10 @@ from tests.providers.cases import CASES
 ONE_TEXT = [
     "ai21labs/completions",
     "ai21labs/completions_jamba",
+    "bedrock/completions_anthropic",
+    "bedrock/completions_cohere",
+    "bedrock/completions_llama",
+    "bedrock/completions_titan",
     "cohere/completions",
     "cohere/v1_completions",
     "gemini/completions",
