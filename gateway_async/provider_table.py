@@ -80,6 +80,9 @@ class Row:
     thoughts: str = "reasoning_content"
     """The field of a message that holds the model's thoughts, in answers and when they go back."""
 
+    answers_only: frozenset[str] = frozenset()
+    """Fields of its messages that it gives and refuses to get back."""
+
     finish_reasons: Mapping[str, str] = field(default_factory=dict)
     """Its own reasons for an end → OpenAI's."""
 
@@ -120,6 +123,7 @@ ROWS: Mapping[str, Row] = {
             key="GROQ_API_KEY",
             lacks=frozenset({"logprobs", "logit_bias", "top_logprobs", "n"}),
             thoughts="reasoning",
+            answers_only=frozenset({"annotations", "executed_tools"}),
             usage_field="x_groq",
             usual_model="llama-3.3-70b-versatile",
         ),

@@ -1,6 +1,6 @@
 """Messages of OpenAI's for vendors who speak its format and refuse what they do not know of it."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Any
 
 from gateway_async.errors import InvalidRequest
@@ -58,15 +58,38 @@ def image_address(part: Json, at: str) -> str:
     return url if data_url(url) is not None else web_url(url, f"{at}.image_url.url")
 
 
-def bare_image(part: Json, at: str, vendor: str) -> Json:
-    """An image for a vendor that takes its address and nothing else.
+def bare_image(part: Json, at: str) -> Json:
+    """An image for a vendor that takes its address, and not how to look at it; see `image_details`.
 
     Raises:
-        InvalidRequest: It says how to look at it.
+        InvalidRequest: The address is none.
     """
-    if part["image_url"].get("detail") not in (None, "auto"):
-        raise InvalidRequest.field(f"{at}.image_url.detail", f"{vendor} knows one way to look at an image")
     return {"type": "image_url", "image_url": {"url": image_address(part, at)}}
+
+
+def image_details(messages: list[Json]) -> Iterator[str]:
+    """Where it is said how to look at an image, which is dropped for a vendor who knows one way only."""
+    for index, message in enumerate(messages):
+        content = message.get("content")
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if part["type"] == "image_url" and part["image_url"].get("detail") not in (None, "auto"):
+                yield f"messages.{index}.content.{number}.image_url.detail"
+
+
+def spoken(message: Json) -> Json:
+    """The message with the assistant's refusal as its text, for a vendor who has no other place for it."""
+    if message["role"] != "assistant":
+        return message
+    made = {name: value for name, value in message.items() if name != "refusal"}
+    content = message.get("content")
+    if isinstance(content, list):
+        made["content"] = [
+            {"type": "text", "text": str(part.get("refusal") or "")} if part["type"] == "refusal" else part
+            for part in content
+        ]
+    elif not content and message.get("refusal"):
+        made["content"] = message["refusal"]
+    return made
 
 
 def function_of(call: Json, at: str, vendor: str) -> Json:

@@ -1,6 +1,7 @@
 """The OpenAI format where a vendor departs from it: its answers and chunks are brought into the standard shape."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import orjson
 
@@ -19,7 +20,9 @@ class VariantAdapter(OpenAIAdapter):
 
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """What to send upstream."""
-        return super().request(self.body(data), stream=stream)
+        request = super().request(self.body(data), stream=stream)
+        dropped = tuple(self.left_out(data))
+        return replace(request, dropped=dropped) if dropped else request
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The answer in the standard shape."""
@@ -47,6 +50,10 @@ class VariantAdapter(OpenAIAdapter):
         """
         raise NotImplementedError
 
+    def left_out(self, data: Json) -> Iterable[str]:
+        """Where a request asks for something that its body does not say, and that it can do without."""
+        return ()
+
     def mend(self, value: Json) -> None:
         """Change what departs from OpenAI's format in an answer, or in a chunk of a stream.
 
@@ -72,14 +79,18 @@ class VariantReader(ChatReader):
         self._usage: Json | None = None
 
     def event(self, event: Event) -> Iterable[bytes]:
-        """The chunk of an event, and the one that tells the usage after it."""
+        """The chunk of an event; after the last one what is owed."""
         try:
             yield from super().event(event)
-            if self._usage is not None:
-                yield orjson.dumps(self._usage)
-                self._usage = None
+            if self.done:
+                yield from self._owed()
         except MALFORMED:
             invalid(self.provider, "an event of its stream lacks what it should have")
+
+    def end(self) -> Iterable[bytes]:
+        """The last chunks, and what is owed."""
+        yield from super().end()
+        yield from self._owed()
 
     def json(self, event: Event) -> Json:
         """The event's data, if it is no error."""
@@ -91,13 +102,19 @@ class VariantReader(ChatReader):
         """Bring a chunk into the standard shape."""
         self._mend(value)
         self._tell_role(value)
-        usage = (
-            value.pop("usage") if self._include_usage and value["choices"] and value.get("usage") else None
-        )
+        used = value.get("usage") if self._include_usage else None
+        if used and value["choices"]:
+            del value["usage"]
         super().standard_chunk(value)
-        if usage is not None:
-            self._usage = {**value, "choices": [], "usage": usage}
+        if used:
+            self._usage = {**value, "choices": [], "usage": used} if value["choices"] else None
         return True
+
+    def _owed(self) -> Iterable[bytes]:
+        """What was used, as one chunk though an upstream counts in every one."""
+        if self._usage is not None:
+            yield orjson.dumps(self._usage)
+            self._usage = None
 
     def _tell_role(self, value: Json) -> None:
         """The first chunk of each answer says whose it is, no other: who adds the chunks up adds it as well."""

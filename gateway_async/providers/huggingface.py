@@ -19,8 +19,9 @@ from gateway_async.providers._answers import (
     wants_usage,
 )
 from gateway_async.providers._base import Adapter, Json
-from gateway_async.providers._errors import error_of
-from gateway_async.providers._requests import as_list, join_url, one_answer, take
+from gateway_async.providers._errors import error_of, reported_error
+from gateway_async.providers._message_parts import image_details
+from gateway_async.providers._requests import as_list, join_url, one_answer, one_prompt, take
 from gateway_async.providers._streams import EventReader, JsonReader
 from gateway_async.providers._variant import VariantAdapter, VariantReader, messages
 from gateway_async.providers.huggingface_chat import chat_request, mend_choice
@@ -80,8 +81,7 @@ class CompletionAdapter(JsonAdapter):
     def body(self, data: Json, *, stream: bool) -> Json:
         """The prompt and how it is to be continued."""
         given = {name: value for name, value in data.items() if name not in ("n", "prompt", "stream")}
-        if not isinstance(prompt := data["prompt"], str):
-            raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
+        prompt = one_prompt(data, VENDOR)
         if "max_new_tokens" in given:
             raise InvalidRequest.field("max_new_tokens", "it is called 'max_tokens' here")
         if stream and given.get("echo"):
@@ -156,6 +156,10 @@ class ChatAdapter(VariantAdapter):
         """The body of `POST /v1/chat/completions`."""
         return chat_request(data)
 
+    def left_out(self, data: Json) -> Iterable[str]:
+        """How to look at images."""
+        return image_details(data["messages"])
+
     def mend(self, value: Json) -> None:
         """Ids, reasons and calls as OpenAI's clients know them."""
         if not value.get("id"):
@@ -200,8 +204,13 @@ def _finish(details: Json) -> str:
 
 
 def _refuse_error(value: Json) -> None:
-    """Raise what an event says in the place of a token: `{"error": …, "error_type": …}`."""
+    """Raise what an event says in the place of a token or a chunk: `{"error": …, "error_type": …}`.
+
+    The Messages API has it as an object, too: `{"error": {"message", "http_status_code"}}`.
+    """
     if said := value.get("error"):
+        if isinstance(said, dict):
+            raise reported_error(NAME, said)
         kind = value.get("error_type")
         status = _STATUS.get(kind, 500) if isinstance(kind, str) else 500
         raise error_of(NAME, status, f"{NAME} reports an error: {said}")

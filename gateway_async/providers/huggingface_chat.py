@@ -11,7 +11,7 @@ import orjson
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._answers import new_id, text_of
 from gateway_async.providers._base import Json
-from gateway_async.providers._message_parts import bare_image, function_of, only_keys
+from gateway_async.providers._message_parts import bare_image, earlier_call, only_keys, spoken
 from gateway_async.providers._requests import (
     as_list,
     chosen_function,
@@ -80,20 +80,20 @@ def _tool(function: Json) -> Json:
 
 def _message(message: Json, at: str) -> Json:
     # A model's thoughts are not for it to read again.
-    made = only_keys({**message, "reasoning_content": None}, _KEYS, at, VENDOR)
+    made = only_keys({**spoken(message), "reasoning_content": None}, _KEYS, at, VENDOR)
+    if made["role"] == "developer":  # which the models' templates do not know
+        made["role"] = "system"
     if isinstance(content := made.get("content"), list):
         made["content"] = [_part(part, f"{at}.content.{index}") for index, part in enumerate(content)]
-    if "tool_calls" in made:
+    if calls := made.pop("tool_calls", None):
         made["tool_calls"] = [
-            _call(call, f"{at}.tool_calls.{index}") for index, call in enumerate(made["tool_calls"])
+            earlier_call(call, f"{at}.tool_calls.{index}", VENDOR) for index, call in enumerate(calls)
         ]
+        if not made.get("content"):  # a message is either a content, were it empty, or calls
+            made.pop("content", None)
     elif "content" not in made:
         made["content"] = ""
     return made
-
-
-def _call(call: Json, at: str) -> Json:
-    return {"id": call["id"], "type": "function", "function": function_of(call, at, VENDOR)}
 
 
 def _part(part: Json, at: str) -> Json:
@@ -101,7 +101,7 @@ def _part(part: Json, at: str) -> Json:
         return {"type": "text", "text": part["text"]}
     if part["type"] != "image_url":
         raise InvalidRequest.field(at, f"{VENDOR} takes texts and images, not {part['type']!r}")
-    return bare_image(part, at, VENDOR)
+    return bare_image(part, at)
 
 
 def mend_choice(choice: Json, message: Json) -> None:

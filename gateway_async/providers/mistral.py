@@ -3,6 +3,7 @@
 https://docs.mistral.ai/api. Models of code also fill the middle between a prompt and a suffix.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -18,7 +19,7 @@ from gateway_async.providers._errors import reported_error, upstream_error
 from gateway_async.providers._requests import join_url, take
 from gateway_async.providers._variant import VariantAdapter, VariantReader, messages
 from gateway_async.providers.mistral_answer import NAME, mend_choice, said
-from gateway_async.providers.mistral_messages import BLOCKS, VENDOR
+from gateway_async.providers.mistral_messages import BLOCKS, VENDOR, has_names
 from gateway_async.providers.mistral_request import chat_request, fim_request, legacy_dropped, legacy_prompt
 from gateway_async.providers.openai_compatible import PATHS
 
@@ -53,6 +54,10 @@ class ChatAdapter(VariantAdapter):
     def body(self, data: Json) -> Json:
         """The body of `POST /chat/completions`."""
         return chat_request(data)
+
+    def left_out(self, data: Json) -> Iterable[str]:
+        """Who said something, where that is named."""
+        return ("messages.name",) if has_names(data["messages"]) else ()
 
     def mend(self, value: Json) -> None:
         """Contents, reasons and calls as OpenAI's clients know them."""

@@ -35,11 +35,14 @@ def mend_choice(choice: Json, message: Json) -> None:
     if calls := message.get("tool_calls"):
         numbers = [call.get("index") for call in calls]
         for position, call in enumerate(calls):
-            _mend_call(call, position)
             if "delta" not in choice:
                 call.pop("index", None)
             elif len(set(numbers)) < len(calls):
                 call["index"] = position
+            if "delta" in choice and not call["function"].get("name"):
+                _mend_piece(call)
+            else:
+                _mend_call(call, position)
 
 
 def _join(message: Json, content: list[Json]) -> None:
@@ -68,6 +71,13 @@ def _mend_call(call: Json, position: int) -> None:
     call["type"] = call.get("type") or "function"
     if call.get("id") in (None, "", "null"):
         call["id"] = call_id(f"{position} {text_of(function['name'])} {function['arguments']}")
+
+
+def _mend_piece(call: Json) -> None:
+    """A later piece of a call in a stream: it has arguments, and neither the name nor the id again."""
+    call["function"] = {"arguments": text_of(call["function"].get("arguments", ""))}
+    call.pop("id", None)
+    call.pop("type", None)
 
 
 def said(body: bytes) -> str | None:

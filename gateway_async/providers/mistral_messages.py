@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json
-from gateway_async.providers._message_parts import function_of, image_address, only_keys, role_of
+from gateway_async.providers._message_parts import earlier_call, image_address, only_keys, role_of, spoken
 from gateway_async.providers._requests import data_url
 
 VENDOR = "Mistral"
@@ -52,10 +52,16 @@ def call_id(given: str) -> str:
     return given if _CALL_ID.fullmatch(given) else sha256(given.encode()).hexdigest()[:9]
 
 
+def has_names(messages: list[Json]) -> bool:
+    """Whether somebody is named, which Mistral refuses and agents' frameworks do in every message."""
+    return any("name" in message and message["role"] != "tool" for message in messages)
+
+
 def _message(message: Json, at: str) -> Json:
     role = role_of(message, _KEYS, at, VENDOR)
     thoughts, blocks = message.get("reasoning_content"), message.get(BLOCKS) or []
-    known = {name: value for name, value in message.items() if name not in ("reasoning_content", BLOCKS)}
+    apart = {"reasoning_content", BLOCKS} | ({"name"} - _KEYS[role])  # see `has_names`
+    known = {name: value for name, value in spoken(message).items() if name not in apart}
     made = {**only_keys(known, _KEYS[role], at, VENDOR), "role": role}
     if isinstance(content := made.get("content"), list):
         made["content"] = [_chunk(part, role, f"{at}.content.{index}") for index, part in enumerate(content)]
@@ -87,8 +93,7 @@ def _answer(made: Json, thoughts: Any, blocks: Any, at: str) -> None:
 
 
 def _call(call: Json, at: str) -> Json:
-    function = function_of(call, at, VENDOR)
-    return {"id": call_id(call["id"]), "type": "function", "function": function}
+    return {**earlier_call(call, at, VENDOR), "id": call_id(call["id"])}
 
 
 def _chunk(part: Json, role: str, at: str) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import as_list, chosen_function, take
+from gateway_async.providers._requests import as_list, chosen_function, one_prompt, take
 from gateway_async.providers.mistral_messages import VENDOR, conversation
 
 _SAME = (
@@ -57,9 +57,7 @@ def chat_request(data: Json) -> Json:
 
 def fim_request(data: Json) -> Json:
     """The body for `POST /fim/completions`: what stands between a prompt and a suffix is asked for."""
-    if not isinstance(data["prompt"], str):
-        raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
-    return take(data, VENDOR, _FIM)
+    return take(data, VENDOR, _FIM) | {"prompt": one_prompt(data, VENDOR)}
 
 
 def legacy_prompt(data: Json) -> Json:

@@ -152,8 +152,17 @@ class TableReader(ChatReader):
 
 def _message(message: Json, row: Row) -> Json:
     """A message as the vendor knows it."""
-    if message.get("role") == "developer" and not row.developer:
+    role = message["role"]
+    if role == "developer" and not row.developer:
         return {**message, "role": "system"}
+    if role != "assistant":
+        return message
+    # A client of OpenAI's sends an answer back with all its fields: an empty list says nothing, and is refused by some.
+    message = {
+        name: part
+        for name, part in message.items()
+        if name not in row.answers_only and not (name == "annotations" and part == [])
+    }
     # A server that only the user knows may call thoughts by either name: there they go back as they came.
     if "reasoning_content" in message and row.thoughts != "reasoning_content" and row.base is not None:
         thoughts = message["reasoning_content"]

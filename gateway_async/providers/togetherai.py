@@ -4,7 +4,7 @@ https://docs.together.ai/reference/chat-completions-1, …/completions-1, …/em
 route's model, whatever name the service has for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_async.config import Model, RouteType, TogetherAIConfig
@@ -20,7 +20,13 @@ from gateway_async.providers._variant import (
     messages,
 )
 from gateway_async.providers.openai_compatible import PATHS
-from gateway_async.providers.togetherai_request import NAME, VENDOR, chat_request, completion_request
+from gateway_async.providers.togetherai_request import (
+    NAME,
+    VENDOR,
+    chat_request,
+    completion_request,
+    left_out,
+)
 
 _FINISH: Mapping[str, str] = {"eos": "stop", "function_call": "tool_calls"}
 
@@ -52,6 +58,10 @@ class ChatAdapter(VariantAdapter):
     def body(self, data: Json) -> Json:
         """The body of `POST /chat/completions`."""
         return chat_request(data)
+
+    def left_out(self, data: Json) -> Iterable[str]:
+        """What Together AI can't promise."""
+        return left_out(data)
 
     def mend(self, value: Json) -> None:
         """Reasons, thoughts, texts and likelihoods as OpenAI's clients know them."""

@@ -3,15 +3,23 @@
 https://docs.together.ai/reference/chat-completions-1, …/completions-1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._message_parts import bare_image, function_of, only_keys, role_of
+from gateway_async.providers._message_parts import (
+    bare_image,
+    earlier_call,
+    image_details,
+    only_keys,
+    role_of,
+    spoken,
+)
 from gateway_async.providers._requests import (
     as_list,
     chosen_function,
     functions_only,
+    one_prompt,
     plain_text,
     take,
 )
@@ -52,17 +60,20 @@ def chat_request(data: Json) -> Json:
         raise UnsupportedParameter.field(
             "reasoning_effort", f"{VENDOR} takes {', '.join(_EFFORTS)}, not {effort!r}"
         )
-    for index, function in enumerate(functions_only(body, VENDOR)):
-        if function.get("strict"):
-            raise InvalidRequest.field(
-                f"tools.{index}.function.strict", f"{VENDOR} can't promise it; leave it out"
-            )
     if "tools" in body:
-        body["tools"] = [_tool(tool) for tool in body["tools"]]
+        body["tools"] = [_tool(function) for function in functions_only(body, VENDOR)]
     if "tool_choice" in body:
         chosen_function(body["tool_choice"], VENDOR)
     body["messages"] = [_message(message, f"messages.{at}") for at, message in enumerate(body["messages"])]
     return body
+
+
+def left_out(data: Json) -> Iterator[str]:
+    """Where it is asked for what Together AI can't promise: calls by the letter of a schema, a closer look at an image."""
+    for index, tool in enumerate(data.get("tools") or ()):
+        if tool["function"].get("strict"):
+            yield f"tools.{index}.function.strict"
+    yield from image_details(data["messages"])
 
 
 def completion_request(data: Json) -> Json:
@@ -71,11 +82,10 @@ def completion_request(data: Json) -> Json:
     Raises:
         InvalidRequest: As above, or `max_tokens` is missing.
     """
-    if not isinstance(data["prompt"], str):
-        raise InvalidRequest.field("prompt", f"{VENDOR} takes one text")
+    prompt = one_prompt(data, VENDOR)
     if "max_tokens" not in data:
         raise InvalidRequest.field("max_tokens", f"{VENDOR} wants it for completions", kind="missing")
-    return _sampling(data, _COMPLETION)
+    return _sampling(data, _COMPLETION) | {"prompt": prompt}
 
 
 def _sampling(data: Json, takes: Mapping[str, str]) -> Json:
@@ -93,14 +103,14 @@ def _sampling(data: Json, takes: Mapping[str, str]) -> Json:
     return body
 
 
-def _tool(tool: Json) -> Json:
-    kept = {key: value for key, value in tool["function"].items() if key != "strict" and value is not None}
+def _tool(function: Json) -> Json:
+    kept = {key: value for key, value in function.items() if key != "strict" and value is not None}
     return {"type": "function", "function": kept}
 
 
 def _message(message: Json, at: str) -> Json:
     role = role_of(message, _KEYS, at, VENDOR)
-    made = {**only_keys(message, _KEYS[role], at, VENDOR), "role": role}
+    made = {**only_keys(spoken(message), _KEYS[role], at, VENDOR), "role": role}
     if isinstance(content := made.get("content"), list):
         if role == "user":
             made["content"] = [_part(part, f"{at}.content.{index}") for index, part in enumerate(content)]
@@ -108,7 +118,7 @@ def _message(message: Json, at: str) -> Json:
             made["content"] = plain_text(content, at, VENDOR)
     if "tool_calls" in made:
         made["tool_calls"] = [
-            {**call, "type": "function", "function": function_of(call, f"{at}.tool_calls.{index}", VENDOR)}
+            {**call, **earlier_call(call, f"{at}.tool_calls.{index}", VENDOR)}
             for index, call in enumerate(made["tool_calls"])
         ]
     return made
@@ -120,4 +130,4 @@ def _part(part: Json, at: str) -> Json:
         raise InvalidRequest.field(at, f"{VENDOR} takes no part of type {kind!r}")
     if kind == "input_audio" and part["input_audio"]["format"] != "wav":
         raise InvalidRequest.field(f"{at}.input_audio.format", f"{VENDOR} takes 'wav'")
-    return bare_image(part, at, VENDOR) if kind == "image_url" else part
+    return bare_image(part, at) if kind == "image_url" else part

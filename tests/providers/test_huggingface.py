@@ -37,12 +37,6 @@ REFUSED: list[tuple[Case, str, dict[str, Any]]] = [
     (CHAT, f"{PART}.image_url.url", part(type="image_url", image_url={"url": "a.png"})),
     (
         CHAT,
-        f"{PART}.image_url.detail",
-        part(type="image_url", image_url={"url": "https://example.com/a.png", "detail": "low"}),
-    ),
-    (CHAT, "messages.1.refusal", asked({"role": "assistant", "refusal": "No."})),
-    (
-        CHAT,
         "messages.1.tool_calls.0",
         asked({"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {}}]}),
     ),
@@ -86,6 +80,47 @@ def test_what_the_server_can_not_carry_is_refused_by_name(
     assert isinstance(refused.value, UnsupportedParameter) <= ("." not in field)
 
 
+def test_how_to_look_at_an_image_is_left_out_and_told() -> None:
+    """The server looks in one way."""
+    url = "https://example.com/a.png"
+    closely = {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
+
+    sent = replace(CHAT, request=part(**closely)).sent()
+
+    assert json.loads(sent.body)["messages"][1]["content"][1] == {
+        "type": "image_url",
+        "image_url": {"url": url},
+    }
+    assert sent.dropped == (f"{PART}.image_url.detail",)
+
+
+@pytest.mark.parametrize("content", ["", [], None])
+def test_calls_stand_without_an_empty_content(content: Any) -> None:
+    """The server reads a message as a content where it has one, were it empty, and not as calls."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+    message = {"role": "assistant", "content": content, "tool_calls": [call]}
+
+    sent = json.loads(replace(CHAT, request=asked(message)).sent().body)["messages"][1]
+
+    function = {"name": "f", "arguments": "{}"}
+    assert sent == {"role": "assistant", "tool_calls": [{**call, "function": function}]}
+
+
+def test_a_developer_is_the_system_and_a_refusal_a_text() -> None:
+    """The models' templates know neither."""
+    messages = [{"role": "developer", "content": "Be brief."}, {"role": "assistant", "refusal": "No."}, USER]
+
+    developer, refused, _ = json.loads(replace(CHAT, request={"messages": messages}).sent().body)["messages"]
+
+    assert developer == {"role": "system", "content": "Be brief."}
+    assert refused == {"role": "assistant", "content": "No."}
+
+
+def test_one_prompt_may_stand_in_a_list() -> None:
+    """LangChain sends lists."""
+    assert json.loads(replace(COMPLETIONS, request={"prompt": ["Hi"]}).sent().body)["inputs"] == "Hi"
+
+
 @pytest.mark.parametrize(("given", "sent"), [(0, 0.001), (1e-6, 0.001), (0.01, 0.5), (1, 50), (2, 100)])
 def test_a_completion_is_as_hot_as_the_servers_scale_says(given: float, sent: float) -> None:
     """50 times the gateway's, and never nothing."""
@@ -123,6 +158,19 @@ def test_a_text_that_is_none_is_the_upstreams_fault(body: bytes) -> None:
 def test_a_token_that_is_none_is_the_upstreams_fault(data: Any) -> None:
     """It ends the stream with the reason."""
     assert isinstance(read(TOKENS.reader(), [event(data)]).error, UpstreamInvalid)
+
+
+def test_an_error_of_a_chat_may_be_an_object() -> None:
+    """With the status that the server would have answered."""
+    body = {"error": {"message": "Input validation error: too long", "http_status_code": 422}}
+
+    failed = read(STREAM.reader(), [event(body)]).error
+
+    assert failed is not None
+    assert (failed.status, failed.message) == (
+        422,
+        f"{NAME} reports an error: Input validation error: too long",
+    )
 
 
 def test_an_error_of_an_unknown_kind_is_the_servers_own() -> None:

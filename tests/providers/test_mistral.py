@@ -45,10 +45,8 @@ REFUSED: list[tuple[Case, str, dict[str, Any]]] = [
     (CHAT, f"{PART}.file.file_data", part(type="file", file={"file_data": "JVBERi0="})),
     (CHAT, "messages.1.content.0", asked({"role": "system", "content": [IMAGE]})),
     (CHAT, "messages.1.role", asked({"role": "function", "name": "f", "content": "1"})),
-    (CHAT, "messages.1.name", asked({"role": "user", "content": "Hi", "name": "ada"})),
     (CHAT, "messages.1.tool_calls", asked({"role": "user", "tool_calls": [{"id": "a", "type": "function"}]})),
     (CHAT, "messages.1.audio", said(audio={"id": "audio_1"})),
-    (CHAT, "messages.1.refusal", said(refusal="No.")),
     (CHAT, "messages.1.mistral_blocks", said(content="Hi", mistral_blocks="hm")),
     (CHAT, "messages.1.mistral_blocks", said(content="Hi", mistral_blocks=["hm"])),
     (CHAT, "messages.1.tool_calls.0", said(tool_calls=[{"id": "a", "type": "custom", "custom": {}}])),
@@ -111,8 +109,75 @@ def test_a_parameter_is_one_that_a_route_may_drop(name: str) -> None:
 
     assert refused.value.parameter == name
     with pytest.raises(InvalidRequest) as of_message:
-        replace(CHAT, request=said(refusal="No.")).sent()
+        replace(CHAT, request=said(audio={"id": "audio_1"})).sent()
     assert not isinstance(of_message.value, UnsupportedParameter)
+
+
+def test_names_are_left_out_and_told() -> None:
+    """Mistral refuses them, and frameworks of agents name everybody."""
+    asks = asked({"role": "assistant", "name": "agent", "content": "Hm"}, {**USER, "name": "ada"})
+
+    sent = replace(CHAT, request=asks).sent()
+
+    assert [set(message) for message in json.loads(sent.body)["messages"]] == [{"role", "content"}] * 3
+    assert sent.dropped == ("messages.name",)
+    assert replace(CHAT, request=asked()).sent().dropped == ()
+
+
+def test_a_refusal_that_is_sent_back_is_a_text() -> None:
+    """Another provider's refusal does not end the conversation."""
+    part = {"type": "refusal", "refusal": "No."}
+    for message, content in (
+        ({"refusal": "No."}, "No."),
+        ({"content": "", "refusal": "No."}, "No."),
+        ({"content": [part]}, [{"type": "text", "text": "No."}]),
+    ):
+        sent = json.loads(replace(CHAT, request=said(**message)).sent().body)["messages"][1]
+        assert sent == {"role": "assistant", "content": content}
+
+
+def test_a_call_that_comes_in_pieces_has_one_id() -> None:
+    """Its later pieces have neither its id nor its name: a client writes them behind the first."""
+    pieces = [
+        {"id": "D681PevKs", "function": {"name": "f", "arguments": '{"a":'}, "index": 0},
+        {"id": "null", "function": {"name": "", "arguments": "1}"}, "index": 0},
+    ]
+    stream = [
+        event({"id": "a", "choices": [{"index": 0, "delta": {"tool_calls": [one]}, "finish_reason": None}]})
+        for one in pieces
+    ]
+
+    told = [chunk["choices"][0]["delta"]["tool_calls"][0] for chunk in read(STREAM.reader(), stream).chunks]
+
+    assert told[0]["id"] == "D681PevKs"
+    assert told[1] == {"function": {"arguments": "1}"}, "index": 0}
+
+
+def test_a_middle_of_one_prompt_in_a_list_is_filled() -> None:
+    """LangChain sends lists."""
+    body = json.loads(replace(MIDDLE, request={"prompt": ["a"], "suffix": "c"}).sent().body)
+
+    assert (body["prompt"], body["suffix"]) == ("a", "c")
+
+
+def test_usage_that_comes_with_every_chunk_is_told_once() -> None:
+    """Clients add up what the chunks say."""
+    stream = [
+        event(
+            {
+                "id": "a",
+                "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": reason}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": 1 + count},
+            }
+        )
+        for count, reason in ((1, None), (2, "stop"))
+    ]
+    asks = replace(STREAM, request=asked(stream=True, stream_options={"include_usage": True}))
+
+    told = read(asks.reader(), stream).chunks
+
+    assert [chunk.get("usage") for chunk in told[:-1]] == [None, None]
+    assert (told[-1]["choices"], told[-1]["usage"]["total_tokens"]) == ([], 3)
 
 
 def test_ids_of_calls_are_as_mistral_wants_them() -> None:

@@ -338,6 +338,23 @@ def test_thoughts_and_developers_go_out_as_the_vendor_knows_them(row: Row) -> No
     assert user == messages[2]
 
 
+@pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
+def test_an_answer_goes_back_as_a_client_has_it(row: Row) -> None:
+    """Groq refuses each field that it does not know: https://console.groq.com/docs/api-reference#chat-create."""
+    source = {"type": "url_citation", "url_citation": {"url": "https://example.com"}}
+    fields = {"role": "assistant", "refusal": None, "audio": None, "function_call": None}
+    messages = [
+        {**fields, "content": "x", "annotations": []},
+        {**fields, "content": "y", "annotations": [source], "executed_tools": []},
+    ]
+
+    data = validate(CHAT, decode(json.dumps({"messages": messages}).encode()))
+    plain, cited = json.loads(bound(row).request(data, stream=False).body)["messages"]
+
+    assert plain == {"role": "assistant", "content": "x"}
+    assert set(cited) - {"role", "content"} == {"annotations", "executed_tools"} - row.answers_only
+
+
 def test_thoughts_that_have_the_usual_name_stay_as_they_are() -> None:
     """Neither twice nor changed."""
     message = {"role": "assistant", "content": "x", "reasoning": "a", "reasoning_content": "b"}

@@ -35,28 +35,21 @@ REFUSED: list[tuple[Case, str, dict[str, Any]]] = [
     (CHAT, f"{PART}.image_url.url", part(type="image_url", image_url={"url": "a.png"})),
     (
         CHAT,
-        f"{PART}.image_url.detail",
-        part(type="image_url", image_url={"url": "https://example.com/a.png", "detail": "high"}),
-    ),
-    (
-        CHAT,
         f"{PART}.input_audio.format",
         part(type="input_audio", input_audio={"data": "UklGRg==", "format": "mp3"}),
     ),
     (CHAT, "messages.1.content.0", asked({"role": "assistant", "content": [IMAGE]})),
     (CHAT, "messages.1.role", asked({"role": "function", "name": "f", "content": "1"})),
-    (CHAT, "messages.1.refusal", asked({"role": "assistant", "refusal": "No."})),
     (
         CHAT,
         "messages.1.tool_calls.0",
         asked({"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {}}]}),
     ),
     (CHAT, "tools.0", asked(tools=[{"type": "custom", "custom": {"name": "f"}}])),
-    (CHAT, "tools.0.function.strict", asked(tools=[{**TOOL, "function": {"name": "f", "strict": True}}])),
     (CHAT, "tool_choice", asked(tools=[TOOL], tool_choice={"type": "allowed_tools"})),
     (CHAT, "reasoning_effort", asked(reasoning_effort="minimal")),
     (COMPLETIONS, "max_tokens", {"prompt": "Hi"}),
-    (COMPLETIONS, "prompt", {"prompt": ["Hi"], "max_tokens": 1}),
+    (COMPLETIONS, "prompt", {"prompt": ["Hi", "Ho"], "max_tokens": 1}),
     (COMPLETIONS, "top_logprobs", {"prompt": "Hi", "max_tokens": 1, "top_logprobs": "2"}),
     (COMPLETIONS, "suffix", {"prompt": "Hi", "max_tokens": 1, "suffix": "!"}),
     (COMPLETIONS, "best_of", {"prompt": "Hi", "max_tokens": 1, "best_of": 2}),
@@ -88,6 +81,47 @@ def test_what_together_can_not_carry_is_refused_by_name(
     assert refused.value.message.startswith(f"{field}: ")
     assert refused.value.status == 422
     assert isinstance(refused.value, UnsupportedParameter) <= ("." not in field)
+
+
+def test_what_together_can_not_promise_is_left_out_and_told() -> None:
+    """OpenAI's helpers set `strict` by themselves, and its examples say how to look at an image."""
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "high"}}
+    strict = {"type": "function", "function": {"name": "f", "parameters": {}, "strict": True}}
+
+    sent = replace(CHAT, request=part(**image) | {"tools": [TOOL, strict]}).sent()
+
+    body = json.loads(sent.body)
+    assert body["messages"][1]["content"][1] == IMAGE
+    assert body["tools"][1] == {"type": "function", "function": {"name": "f", "parameters": {}}}
+    assert sent.dropped == ("tools.1.function.strict", f"{PART}.image_url.detail")
+
+
+def test_an_answer_goes_back_as_a_client_has_it() -> None:
+    """With all the fields of OpenAI's SDK, and a call without arguments as a folded stream leaves it."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}, "index": 0}
+    empty: dict[str, Any] = {"refusal": None, "annotations": [], "audio": None, "function_call": None}
+    answers = [
+        {"role": "assistant", "content": "", "tool_calls": [call], "reasoning_content": "Hm", **empty},
+        {"role": "assistant", "content": None, **empty, "refusal": "No."},
+    ]
+
+    called, refused = json.loads(replace(CHAT, request=asked(*answers)).sent().body)["messages"][1:]
+
+    function = {"name": "f", "arguments": "{}"}
+    assert called == {
+        "role": "assistant",
+        "content": "",
+        "reasoning_content": "Hm",
+        "tool_calls": [{**call, "function": function}],
+    }
+    assert refused == {"role": "assistant", "content": "No."}
+
+
+def test_one_prompt_may_stand_in_a_list() -> None:
+    """LangChain sends lists."""
+    sent = replace(COMPLETIONS, request={"prompt": ["Hi"], "max_tokens": 1}).sent()
+
+    assert json.loads(sent.body)["prompt"] == "Hi"
 
 
 @pytest.mark.parametrize(
