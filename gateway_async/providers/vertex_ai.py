@@ -16,8 +16,8 @@ from gateway_async.providers._authorized import Authorized
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import PARAMETERS, join_url, take
-from gateway_async.providers.openai_answer import ChatReader
+from gateway_async.providers._requests import PARAMETERS, asks_for_nothing, join_url, take
+from gateway_async.providers.openai_answer import ChatReader, standard_answer
 from gateway_async.providers.openai_compatible import OpenAIAdapter
 from gateway_async.providers.vertex_ai_claude import ClaudeAdapter
 from gateway_async.providers.vertex_ai_embeddings import EmbeddingAdapter
@@ -37,6 +37,8 @@ _GEMINI = frozenset(
     }
 )
 """What the endpoint's page lists for Google's models; it says that others pass without effect."""
+
+_OF_TOOLS = ("parallel_tool_calls", "tool_choice", "tools")
 
 _OF_CHATS = frozenset(PARAMETERS) - {"best_of", "echo", "suffix"}
 """What the models of others take is their own business."""
@@ -108,8 +110,15 @@ class ChatAdapter(OpenAIAdapter):
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The caller's own request, as far as the model takes it."""
         takes = _GEMINI if (self.model or "").startswith("google/") else _OF_CHATS
+        if not data.get("tools"):
+            takes -= {name for name in _OF_TOOLS if name in data and asks_for_nothing(name, data[name])}
         body = take(data, VENDOR, {name: name for name in takes})
+        body["messages"] = [_message(message) for message in body["messages"]]
         return OpenAIAdapter.request(self, body, stream=stream)
+
+    def answer(self, response: UpstreamResponse, data: Json) -> bytes:
+        """The endpoint's own answer, with what it leaves out where the model says nothing."""
+        return standard_answer(response.body, NAME, self.kind, self.model or "", mend=_mend)
 
     def reader(self, data: Json) -> ChatReader:
         """A reader that passes chunks on as bytes where it can."""
@@ -118,6 +127,25 @@ class ChatAdapter(OpenAIAdapter):
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """Google's error, with the caller's status where the caller is at fault."""
         return google_error(NAME, response)
+
+
+def _message(message: Json) -> Json:
+    """A message in a role that all models know: what a developer says is the system's."""
+    return {**message, "role": "system"} if message["role"] == "developer" else message
+
+
+def _mend(value: Json) -> bool:
+    """Complete what Gemini leaves unsaid, as when its thoughts use up all tokens; whether that changed anything."""
+    changed = False
+    choices, used = value.get("choices"), value.get("usage")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("message") is None:
+            choice["message"], changed = {"role": "assistant", "content": None}, True
+    if isinstance(used, dict) and used.get("completion_tokens") is None:
+        asked, total = used.get("prompt_tokens"), used.get("total_tokens")
+        if isinstance(asked, int) and isinstance(total, int):
+            used["completion_tokens"], changed = max(total - asked, 0), True
+    return changed
 
 
 class RoleOnce(ChatReader):
