@@ -100,21 +100,30 @@ class BareErrors:
 
     def __init__(self) -> None:
         self._events = Decoder()
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """The pieces of a line that has not ended: an image is a line of megabytes, which is put together once."""
+
+        self._size = 0
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
-        lines = (self._rest + data).splitlines(keepends=True)
-        # A carriage return at the end may be half of a line end.
-        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        if len(self._rest) > MAX_EVENT_BYTES:
+        self._rest.append(data)
+        self._size += len(data)
+        lines: list[bytes] = []
+        if b"\n" in data or b"\r" in data:
+            lines = b"".join(self._rest).splitlines(keepends=True)
+            # A carriage return at the end may be half of a line end.
+            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+            self._rest, self._size = [rest], len(rest)
+        if self._size > MAX_EVENT_BYTES:
             raise ValueError(f"a line is larger than {MAX_EVENT_BYTES} bytes")
         return self._events.feed(b"".join(map(_as_field, lines)))
 
     def close(self) -> list[Event]:
         """The event that the end of the stream leaves without its blank line."""
-        rest, self._rest = self._rest, b""
-        return [*self._events.feed(_as_field(rest)), *self._events.close()]
+        lines = b"".join(self._rest).splitlines(keepends=True)
+        self._rest, self._size = [], 0
+        return [*self._events.feed(b"".join(map(_as_field, lines))), *self._events.close()]
 
 
 def _as_field(line: bytes) -> bytes:
