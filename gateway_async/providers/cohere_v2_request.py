@@ -117,12 +117,11 @@ def _assistant(message: Json, at: str) -> Json:
     check_said(message, at, VENDOR)
     made: Json = {"role": "assistant"}
     content = _content(message.get("content") or message.get("refusal") or "", "assistant", at)
+    if isinstance(content, list):
+        content = [part for part in content if part.get("text") != ""]
     if thought := message.get("reasoning_content"):
-        said = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        content = [
-            {"type": "thinking", "thinking": thought},
-            *(part for part in said if part.get("text") != ""),
-        ]
+        said = [{"type": "text", "text": content}] if content and isinstance(content, str) else content
+        content = [{"type": "thinking", "thinking": thought}, *said]
     if content:
         made["content"] = content
     if calls := message.get("tool_calls"):

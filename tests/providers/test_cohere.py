@@ -225,6 +225,15 @@ def test_a_refusal_goes_back_as_what_was_said(case: Case) -> None:
     assert said == "No."
 
 
+def test_an_empty_part_beside_a_call_is_not_sent() -> None:
+    """Some clients always send a text."""
+    called = {"role": "assistant", "content": [{"type": "text", "text": ""}], "tool_calls": [CALL]}
+
+    sent = replace(CHAT, request=asked(called)).sent()
+
+    assert json.loads(sent.body)["messages"][1] == {"role": "assistant", "tool_calls": [CALL]}
+
+
 def test_a_choice_of_tools_is_nothing_without_tools() -> None:
     """Clients leave their choice in place when they have no tools to offer."""
     sent = replace(V1_CHAT, request=asked(tools=[], tool_choice="auto")).sent()
