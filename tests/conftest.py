@@ -5,8 +5,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.upstream import MockUpstream, chat, mock_upstream
+
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+"""The same examples each time; `HYPOTHESIS_PROFILE=default` looks for others."""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,6 +28,7 @@ ANSWERS: Mapping[str, type[BaseModel]] = {
 CHUNKS: Mapping[str, type[BaseModel]] = {"llm/v1/chat": ChatChunk, "llm/v1/completions": CompletionChunk}
 
 LINE_ENDS = ("\n", "\r\n", "\r")
+NAMES = dict(zip(LINE_ENDS, ("LF", "CRLF", "CR"), strict=True))
 
 
 def of_vendor(case: Case) -> bool:
@@ -99,12 +100,17 @@ def test_a_stream_says_the_same_wherever_it_is_cut(case: Case, line_end: str, da
     assert (found.error and outcome(found.error)) == case.error
 
 
-@pytest.mark.parametrize("line_end", LINE_ENDS, ids=["LF", "CRLF", "CR"])
-@each(lambda case: case.streams)
+@pytest.mark.parametrize(
+    ("case", "line_end"),
+    [
+        pytest.param(case, line_end, id=f"{case.name}-{NAMES[line_end]}")
+        for case in CASES.values()
+        for line_end in case.line_ends
+        if case.streams
+    ],
+)
 def test_a_stream_says_the_same_byte_by_byte(case: Case, line_end: str) -> None:
     """Every place where a stream can be cut is cut, after the mark that some servers put before the first byte."""
-    if line_end not in case.line_ends:
-        pytest.skip("the stream is no text, or of lines that end in LF")
     stream = b"\xef\xbb\xbf" * case.of_events + case.stream_bytes(line_end)
 
     found = read(case.reader(), [stream[at : at + 1] for at in range(len(stream))])
