@@ -19,7 +19,7 @@ class Held(Generic[T]):
 
     value: T
     refresh_at: float = math.inf
-    """When to ask for the next."""
+    """When to ask for the next, while this one serves on."""
 
     ends_at: float = math.inf
     """When it is worth nothing any more."""
@@ -40,30 +40,27 @@ class Holder(Generic[T]):
         self._again_at = 0.0
 
     async def get(self) -> T:
-        """What is held, or the next.
+        """What is held, or the next. Nobody waits for the next while what is held still lasts.
 
         Raises:
             Exception: What `fetch` raised, if nothing is held that still lasts.
         """
         held, now = self._held, time.time()
-        if held is not None and (now < held.refresh_at or (now < self._again_at and now < held.ends_at)):
+        if held is not None and now < held.ends_at:
+            if now >= held.refresh_at and now >= self._again_at:
+                self._ask()
             return held.value
         if self._failed is not None and now < self._again_at:
             raise self._failed.with_traceback(None)
-        try:
-            return (await self._ask()).value
-        except Exception:
-            if held is not None and now < held.ends_at:
-                return held.value
-            raise
+        return (await asyncio.shield(self._ask())).value
 
-    async def _ask(self) -> Held[T]:
-        """The next, asked for once however many wait: none of them can call it off for the others."""
+    def _ask(self) -> "asyncio.Task[Held[T]]":
+        """Ask for the next, once however many wait: none of them can call it off for the others."""
         asking = self._asking
         if asking is None or asking.done() or asking.get_loop() is not asyncio.get_running_loop():
             asking = self._asking = asyncio.create_task(asyncio.to_thread(self._fetch))
             asking.add_done_callback(self._keep)
-        return await asyncio.shield(asking)
+        return asking
 
     def _keep(self, asked: "asyncio.Task[Held[T]]") -> None:
         if asked.cancelled():

@@ -26,6 +26,7 @@ from gateway_async.config import AmazonBedrockConfig
 from gateway_async.errors import ConfigError, NotSupported, UpstreamError
 from tests.providers.cases import CASES, Case
 from tests.support.server import running
+from tests.support.tasks import others_done
 from tests.support.upstream import GATE, MockUpstream, Received, Reply, Step, json_reply
 
 Json = dict[str, Any]
@@ -325,8 +326,11 @@ async def test_credentials_are_renewed_before_they_end(
     tokens.refuse()
     monkeypatch.setattr(time, "time", lambda: now + 650)
     still = await sign(by)
+    await others_done()
     tokens.role(key="AKIDSECOND", seconds=1500)
     monkeypatch.setattr(time, "time", lambda: now + 700)
+    await sign(by)
+    await others_done()
     second = await sign(by)
 
     assert [one["Authorization"].split("=")[1].split("/")[0] for one in (first, still, second)] == [

@@ -21,6 +21,7 @@ from gateway_async.google_credentials import GoogleCredentials
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Authorizing, UpstreamRequest, UpstreamResponse
 from tests.providers.cases import CASES, Case
+from tests.support.tasks import others_done
 from tests.support.upstream import MockUpstream, chat
 
 CHAT, CLAUDE, EMBEDDINGS, COMPLETIONS, OTHERS = (
@@ -187,6 +188,8 @@ async def test_a_token_is_renewed_before_it_ends(google: Google, monkeypatch: py
     async def token_after(seconds: float) -> str:
         nonlocal now
         now = start + seconds
+        await held.headers()
+        await others_done()
         return (await held.headers())["Authorization"]
 
     assert await token_after(0) == "Bearer token-1"
