@@ -11,6 +11,10 @@ MAX_EVENT_BYTES = 32 * 2**20
 """An event larger than this is refused, so that no upstream can fill the memory."""
 
 
+_MARK = b"\xef\xbb\xbf"
+"""What some servers put before the first byte of a text in UTF-8."""
+
+
 class Event(NamedTuple):
     """One event: its name, empty where it has none, and its data."""
 
@@ -25,35 +29,57 @@ class Decoder:
         ValueError: An event grows beyond `MAX_EVENT_BYTES`.
     """
 
-    __slots__ = ("_buffer", "_started")
+    __slots__ = ("_held", "_pieces", "_size", "_started")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._pieces: list[bytes] = []
+        """The beginning of an event. It is put together only when its end is there: an image comes in many pieces."""
+
+        self._size = 0
+        self._held = b""
+        """What can't be understood yet: half of a line end, or of the mark at the beginning."""
+
         self._started = False
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
+        if self._held:
+            data, self._held = self._held + data, b""
         if not self._started:
-            data = self._buffer + data
-            self._buffer, self._started = b"", len(data) > 2 or not b"\xef\xbb\xbf".startswith(data)
-            data = data.removeprefix(b"\xef\xbb\xbf")
-        data = self._buffer + data if self._buffer else data
+            if len(data) < 3 and _MARK.startswith(data):
+                self._held = data
+                return []
+            self._started, data = True, data.removeprefix(_MARK)
         if b"\r" in data:
             # A carriage return at the end may be half of a line end: it waits for the next bytes.
-            held = b"\r" if data.endswith(b"\r") else b""
-            data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        else:
-            held = b""
+            if data.endswith(b"\r"):
+                data, self._held = data[:-1], b"\r"
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._pieces:
+            split = data.startswith(b"\n") and self._pieces[-1].endswith(b"\n")
+            if not split and b"\n\n" not in data:
+                self._keep(data)
+                return []
+            data = b"".join([*self._pieces, data])
+            self._pieces, self._size = [], 0
         *blocks, rest = data.split(b"\n\n")
-        self._buffer = rest + held
-        if len(self._buffer) > MAX_EVENT_BYTES:
-            raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        self._keep(rest)
         return [event for block in blocks if block and (event := _event(block)) is not None]
 
     def close(self) -> list[Event]:
         """The event that the end of the stream leaves without its blank line, if there is one."""
-        block, self._buffer = self._buffer.rstrip(b"\r\n"), b""
+        held = b"" if self._started else self._held
+        block = b"".join([*self._pieces, held]).rstrip(b"\n")
+        self._pieces, self._size, self._held = [], 0, b""
         return [event for event in (_event(block),) if event is not None] if block else []
+
+    def _keep(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._size += len(piece)
+        if self._size > MAX_EVENT_BYTES:
+            raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        self._pieces.append(piece)
 
 
 def _event(block: bytes) -> Event | None:
