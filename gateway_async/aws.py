@@ -27,6 +27,12 @@ REFRESH_SECONDS = 300.0
 LEAST_SECONDS = 15.0
 """So long credentials are used at least, also such as come with little time left."""
 
+LOOK_SECONDS = 300.0
+"""So often credentials of the environment that name no end are looked for again: their file may have others by then."""
+
+ASK_SECONDS = 10.0
+"""So long AWS's token service may take to answer, each time that it is tried."""
+
 BEARER_TOKEN = "AWS_BEARER_TOKEN_BEDROCK"  # noqa: S105 - the name of a variable
 """A Bedrock API key in the environment, which stands before all other credentials there."""
 
@@ -72,10 +78,12 @@ class Credentials:
             raise self._none(str(problem)) from problem
 
     def _assume(self, role: AWSRole) -> "Held[ReadOnlyCredentials]":
+        from botocore.config import Config
         from botocore.credentials import ReadOnlyCredentials
         from botocore.session import Session
 
-        sts: Any = Session().create_client("sts", region_name=self._region)
+        limits = Config(connect_timeout=ASK_SECONDS, read_timeout=ASK_SECONDS)
+        sts: Any = Session().create_client("sts", region_name=self._region, config=limits)
         try:
             given = sts.assume_role(
                 RoleArn=role.aws_role_arn,
@@ -96,7 +104,9 @@ class Credentials:
             raise self._none("the environment gives none; name a role or a key pair in aws_config")
         frozen = found.get_frozen_credentials()
         ends = getattr(found, "_expiry_time", None)  # for which botocore has no public name
-        return Held(frozen) if ends is None else _until(frozen, ends.timestamp())
+        if ends is None:
+            return Held(frozen, time.time() + LOOK_SECONDS)
+        return _until(frozen, ends.timestamp())
 
     def _none(self, why: str) -> UpstreamError:
         text = f"{self._provider}: no AWS credentials are to be had: {why}"

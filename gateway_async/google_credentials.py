@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway_async.errors import ConfigError
@@ -20,6 +21,9 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 REFRESH_SECONDS = 300.0
 """So long before its end, a token is replaced; of a short-lived one, a third of its life."""
+
+ASK_SECONDS = 10.0
+"""So long Google may take to answer, each time that it is asked."""
 
 
 class GoogleCredentials:
@@ -55,8 +59,9 @@ class GoogleCredentials:
         try:
             if self._credentials is None:
                 self._credentials = _from_file(self._path) if self._path else _default()
-            self._credentials.refresh(Request())
+            self._credentials.refresh(partial(Request(), timeout=ASK_SECONDS))
         except (GoogleAuthError, OSError, ValueError) as problem:
+            self._credentials = None  # the file may have others the next time
             where = f"in {self._path!r}" if self._path else "by default"
             raise ConfigError(
                 f"no Google credentials are to be had {where}: {problem}; name a file under credentials, set"

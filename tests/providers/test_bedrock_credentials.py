@@ -231,6 +231,25 @@ async def test_a_bearer_token(bedrock: MockUpstream, monkeypatch: pytest.MonkeyP
     assert signed_with(bedrock.request(1), KEY, SECRET)
 
 
+async def test_a_profile_that_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What logs in writes new keys into the file; they are found without a restart."""
+    path = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    path.write_text("[default]\naws_access_key_id = AKIDFIRST\naws_secret_access_key = one\n")
+    by = signer({"aws_region": "us-east-1"})
+    now = time.time()
+    first = await sign(by)
+
+    path.write_text("[default]\naws_access_key_id = AKIDSECOND\naws_secret_access_key = two\n")
+    monkeypatch.setattr(time, "time", lambda: now + 301)
+    await sign(by)
+    await others_done()
+    second = await sign(by)
+
+    assert "Credential=AKIDFIRST/" in first["Authorization"]
+    assert "Credential=AKIDSECOND/" in second["Authorization"]
+
+
 class Tokens:
     """AWS's token service and a container's address, as a mock upstream answers for them."""
 

@@ -178,6 +178,24 @@ async def test_a_file_names_the_credentials_and_who_pays(google: Google, user_fi
     assert request.headers["x-goog-user-project"] == "payer"
 
 
+async def test_a_file_that_is_replaced_is_read_again(
+    google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key was revoked, and another put in its place: no restart is needed."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(json.dumps(AUTHORIZED_USER))
+    second.write_text("{}")
+    google.fails = True
+    held = GoogleCredentials(str(first))
+    with pytest.raises(ConfigError, match="expired or revoked"):
+        await held.headers()
+
+    second.replace(first)
+    monkeypatch.setattr("gateway_async.held.time.time", lambda: datetime.now(UTC).timestamp() + 60)
+    with pytest.raises(ConfigError, match="neither a service account's nor a user's"):
+        await held.headers()
+
+
 async def test_a_token_is_renewed_before_it_ends(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five minutes before; and a token that still lasts serves where no new one is to be had."""
     now = datetime.now(UTC).timestamp()
