@@ -117,8 +117,6 @@ class ChatReader(openai_answer.ChatReader):
         return True  # each has a usage, which was taken out of it
 
     def _mend_delta(self, index: int, delta: Json, *, ends: bool) -> None:
-        if index in self._begun:
-            delta.pop("role", None)
         for thought in _mend_content(delta, self.provider) or ():
             block = self._open.setdefault(index, {"type": "thinking", "thinking": ""})
             block["thinking"] += thought["thinking"]

@@ -34,7 +34,7 @@ def _message(message: Json, at: str) -> Json:
     if rest["role"] == "developer":
         rest["role"] = "system"  # which OpenAI's models take as well, and the others only
     if "tool_calls" in rest:
-        rest["tool_calls"] = [_without_index(call) for call in rest["tool_calls"]]
+        rest["tool_calls"] = [_call(call) for call in rest["tool_calls"]]
     blocks, others = message.get("thinking_blocks") or [], message.get(PARTS) or []
     if not blocks and not others:
         return rest
@@ -45,9 +45,12 @@ def _message(message: Json, at: str) -> Json:
     return {**rest, "content": [*_reasoning(blocks, f"{at}.thinking_blocks"), *said, *others]}
 
 
-def _without_index(call: Json) -> Json:
-    """A call without its number, which it has where a stream was put together."""
-    return {name: value for name, value in call.items() if name != "index"}
+def _call(call: Json) -> Json:
+    """A call without its number, which it has where a stream was put together, and without what is null in it."""
+    made = {name: value for name, value in call.items() if name != "index"}
+    if isinstance(function := made.get("function"), dict):
+        made["function"] = {name: value for name, value in function.items() if value is not None}
+    return made
 
 
 def _reasoning(blocks: Any, at: str) -> list[Json]:

@@ -8,6 +8,7 @@ in, or a token or a key that is configured.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway_async.config import Model, RouteType, VertexAIConfig
 from gateway_async.errors import ConfigError, UpstreamError
@@ -122,7 +123,7 @@ class ChatAdapter(OpenAIAdapter):
 
     def reader(self, data: Json) -> ChatReader:
         """A reader that passes chunks on as bytes where it can."""
-        return RoleOnce(NAME, self.model or "")
+        return CallsThrough(NAME, self.model or "")
 
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """Google's error, with the caller's status where the caller is at fault."""
@@ -148,17 +149,37 @@ def _mend(value: Json) -> bool:
     return changed
 
 
-class RoleOnce(ChatReader):
-    """Chunks of a chat, each of which has a role upstream: OpenAI's client would add them up."""
+class CallsThrough(ChatReader):
+    """Chunks of a chat whose calls are numbered through the stream: Gemini's begin at 0 in each chunk.
+
+    OpenAI's clients would add up all calls of one number.
+    """
+
+    def __init__(self, provider: str, model: str) -> None:
+        super().__init__(provider, model)
+        self._ids: dict[int, list[str]] = {}
+        self._numbers: dict[tuple[int, Any], int] = {}
 
     def standard_chunk(self, value: Json) -> bool:
         """Bring a chunk into the standard shape; whether that changed it."""
-        begun = set(self._begun)
         changed = super().standard_chunk(value)
         for choice in value["choices"]:
-            if choice["index"] in begun and choice["delta"].pop("role", None):
-                changed = True
+            for call in choice["delta"].get("tool_calls") or ():
+                if isinstance(call, dict):
+                    changed |= self._number(choice["index"], call)
         return changed
+
+    def _number(self, choice: int, call: Json) -> bool:
+        """Number a call, or a piece of one, which has no id; whether that changed it."""
+        given = call.get("index")
+        if isinstance(given, int) or given is None:
+            if isinstance(call_id := call.get("id"), str) and call_id:
+                ids = self._ids.setdefault(choice, [])
+                if call_id not in ids:
+                    ids.append(call_id)
+                self._numbers[choice, given] = ids.index(call_id)
+            call["index"] = self._numbers.get((choice, given), given or 0)
+        return call.get("index") != given
 
 
 provider = VertexAI()
