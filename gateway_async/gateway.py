@@ -24,7 +24,7 @@ from gateway_async.errors import (
 from gateway_async.policies import compose
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Adapter, Authorizing, ChunkReader, Responder, UpstreamRequest
-from gateway_async.providers._errors import redact
+from gateway_async.providers._errors import hide
 from gateway_async.secrets import Secret, secrets_in
 from gateway_async.upstream import Upstream, UpstreamStream
 from gateway_async.validation import validate
@@ -164,13 +164,6 @@ def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
     return _UpstreamHandler(bound, upstream, headers, keys, drops=config.drop_unsupported)
 
 
-def _hide(keys: Sequence[Secret], failed: GatewayError) -> None:
-    """Take the keys out of an error: an upstream may repeat one in its words."""
-    text = redact(failed.message, keys)
-    if text != failed.message:
-        failed.message, failed.detail, failed.args = text, text, (text,)
-
-
 class _Refuse:
     """Answers no call."""
 
@@ -224,7 +217,7 @@ class _UpstreamHandler:
             body = self._adapter.answer(response, data)
             return Answer(body, headers + _request_id(response.headers))
         except GatewayError as failed:
-            _hide(keys, failed)
+            hide(keys, failed)
             raise
 
     def _request(self, call: Call) -> tuple[UpstreamRequest, dict[str, Any], Headers]:
@@ -328,7 +321,7 @@ class ProviderStream:
                 for chunk in self._reader.feed(data) if data else self._reader.end():
                     batch.append(chunk)
             except GatewayError as failed:
-                _hide(self._keys, failed)
+                hide(self._keys, failed)
                 if not batch:
                     raise
                 self._failed = failed

@@ -11,6 +11,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from gateway_async.base_models import ConfigModel
 
 GROUP = "gateway.providers"
@@ -122,6 +124,10 @@ def _shown_keys(settings: type[ConfigModel]) -> list[str]:
     return [
         name
         for name, field in settings.model_fields.items()
-        if re.search(r"(^|_)(key|token|secret|password)$", name)
-        and "Secret" not in f"{field.metadata} {field.annotation}"
+        if re.search(r"(^|_)(key|token|secret|password)$", name) and not hides(field)
     ]
+
+
+def hides(field: FieldInfo) -> bool:
+    """Whether a setting is a key that does not show."""
+    return "Secret" in f"{field.metadata} {field.annotation}"

@@ -1,12 +1,16 @@
 """Which providers there are, built in and from outside, and the settings of each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic import ValidationError
+
 from gateway_async.base_models import ConfigModel
-from gateway_async.plugins import find_plugin, offered
+from gateway_async.plugins import find_plugin, hides, offered
 from gateway_async.provider_config import PROVIDER_CONFIGS, Provider
+from gateway_async.secrets import resolve_secret
 
 
 def provider_of(value: Any) -> str | Provider:
@@ -54,10 +58,26 @@ def read_settings(provider: str | Provider, info: Any) -> Any:
         return info
     try:
         return wanted.model_validate(info)
-    except ValueError:
+    except ValidationError as wrong:
+        # A plugin's own checks may repeat a key in their words.
+        told = " ".join(problem["msg"] for problem in wrong.errors(include_input=False))
+        if name not in PROVIDER_CONFIGS and any(key in told for key in _keys(wanted, info)):
+            raise ValueError(
+                f"the provider {name!r} can't read its settings, and says why with a key"
+            ) from None
         raise
     except Exception as failed:  # noqa: BLE001 - a plugin's settings may raise anything, with keys in its words
         raise ValueError(f"the provider {name!r} can't read its settings: {type(failed).__name__}") from None
+
+
+def _keys(settings: type[ConfigModel], info: Mapping[str, Any]) -> Iterator[str]:
+    """The keys in settings that are wrong, as they are written and as they are read."""
+    for name, field in settings.model_fields.items():
+        value = info.get(name)
+        if isinstance(value, str) and value and hides(field):
+            yield value
+            with suppress(ValueError):
+                yield resolve_secret(value)
 
 
 def needed_settings(provider: str | Provider) -> list[str]:

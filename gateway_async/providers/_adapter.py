@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import orjson
 
-from gateway_async.errors import NotSupported, UpstreamError
+from gateway_async.errors import InvalidRequest, NotSupported, UpstreamError
 from gateway_async.providers._answers import MALFORMED, json_object
 from gateway_async.providers._base import ChunkReader, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import invalid, upstream_error
@@ -31,7 +31,7 @@ class JsonAdapter:
         if stream and not self.streams:
             raise NotSupported(f"{self.provider} has no streams for this type of route; leave 'stream' out")
         url = self.stream_url or self.url if stream else self.url
-        return UpstreamRequest(url, self.headers, orjson.dumps(self.body(data, stream=stream)))
+        return UpstreamRequest(url, self.headers, encoded(self.body(data, stream=stream)))
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The answer in the standard shape."""
@@ -64,3 +64,15 @@ class JsonAdapter:
             KeyError: And the others of `MALFORMED`: it is not what the API promises.
         """
         raise NotImplementedError
+
+
+def encoded(body: Json) -> bytes:
+    """A request's body as JSON.
+
+    Raises:
+        InvalidRequest: It is nested too deeply, or holds a number that is too large.
+    """
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as problem:
+        raise InvalidRequest(f"the request can't be passed on: {problem}") from None

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import orjson
 
 from gateway_async.errors import (
+    GatewayError,
     UpstreamError,
     UpstreamInvalid,
     UpstreamRefused,
@@ -136,6 +137,13 @@ def redact(text: str, secrets: Iterable[str]) -> str:
         if secret:
             text = text.replace(secret, MASK)
     return text
+
+
+def hide(secrets: Iterable[str], failed: GatewayError) -> None:
+    """Take the secrets out of an error: an upstream may repeat one in its words."""
+    text = redact(failed.message, secrets)
+    if text != failed.message:
+        failed.message, failed.detail, failed.args = text, text, (text,)
 
 
 def parse_retry_after(value: str | None) -> float | None:

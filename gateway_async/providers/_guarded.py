@@ -4,10 +4,9 @@ import logging
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
-import orjson
-
-from gateway_async.call import Answer, Call, StreamAnswer
+from gateway_async.call import Answer, Call, Headers, StreamAnswer
 from gateway_async.errors import GatewayError, UpstreamError
 from gateway_async.plugins import Plugin
 from gateway_async.providers._base import (
@@ -19,7 +18,9 @@ from gateway_async.providers._base import (
     UpstreamRequest,
     UpstreamResponse,
 )
-from gateway_async.providers._errors import redact
+from gateway_async.providers._errors import hide, redact
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("gateway_async")
 
@@ -39,7 +40,7 @@ def guarded(bound: Adapter | Responder, plugin: Plugin, keys: Sequence[str]) -> 
 
 
 class Guard:
-    """Turns a plugin's exceptions into errors of the gateway; the log has the traceback."""
+    """Turns a plugin's exceptions into errors of the gateway without keys; the log has the traceback."""
 
     def __init__(self, plugin: Plugin, keys: Sequence[str]) -> None:
         self._who = f"the plugin {plugin.name!r} of {plugin.distribution}"
@@ -50,18 +51,25 @@ class Guard:
         """Run a part of the plugin.
 
         Raises:
-            GatewayError: It raised what it should not.
+            GatewayError: It raised that, or what it should not.
         """
         try:
             yield
-        except (
-            GatewayError,
-            orjson.JSONEncodeError,
-        ):  # of the second the engine knows that the request is at fault
+        except GatewayError as failed:
+            hide(self._keys, failed)
             raise
-        except Exception:  # noqa: BLE001 - what it raises is up to its author
+        except StopAsyncIteration:  # the end of a stream
+            raise
+        except (Exception, SystemExit):  # noqa: BLE001 - what it raises is up to its author
             _log.error("%s failed in %s:\n%s", self._who, what, redact(traceback.format_exc(), self._keys))
             raise GatewayError(f"{self._who} failed in {what}; the gateway's log says why") from None
+
+
+def _given(value: Any, kind: type[_T]) -> _T:
+    """The value, which must be of this kind: a plugin is not held to its types."""
+    if not isinstance(value, kind):
+        raise TypeError(f"it gives {type(value).__name__}, and {kind.__name__} is expected")
+    return value
 
 
 class GuardedAdapter:
@@ -74,12 +82,12 @@ class GuardedAdapter:
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """What to send upstream."""
         with self._guard("request()"):
-            return self._adapter.request(data, stream=stream)
+            return _given(self._adapter.request(data, stream=stream), UpstreamRequest)
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The answer in the standard shape."""
         with self._guard("answer()"):
-            return self._adapter.answer(response, data)
+            return _given(self._adapter.answer(response, data), bytes)
 
     def reader(self, data: Json) -> ChunkReader:
         """A reader for the stream that answers this request."""
@@ -89,7 +97,7 @@ class GuardedAdapter:
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """The upstream's error."""
         with self._guard("error()"):
-            return self._adapter.error(response)
+            return _given(self._adapter.error(response), UpstreamError)
 
 
 class AuthorizingAdapter(GuardedAdapter):
@@ -99,7 +107,7 @@ class AuthorizingAdapter(GuardedAdapter):
         """The request with its credentials."""
         assert isinstance(self._adapter, Authorizing)
         with self._guard("authorize()"):
-            return await self._adapter.authorize(request)
+            return _given(await self._adapter.authorize(request), UpstreamRequest)
 
 
 class GuardedReader:
@@ -117,12 +125,14 @@ class GuardedReader:
     def feed(self, data: bytes) -> Iterable[bytes]:
         """The chunks that these bytes complete."""
         with self._guard("feed()"):
-            yield from self._reader.feed(data)
+            for chunk in self._reader.feed(data):
+                yield _given(chunk, bytes)
 
     def end(self) -> Iterable[bytes]:
         """The last chunks."""
         with self._guard("end()"):
-            yield from self._reader.end()
+            for chunk in self._reader.end():
+                yield _given(chunk, bytes)
 
 
 class GuardedResponder:
@@ -135,4 +145,30 @@ class GuardedResponder:
     async def respond(self, call: Call) -> Answer | StreamAnswer:
         """The answer."""
         with self._guard("respond()"):
-            return await self._responder.respond(call)
+            answer = await self._responder.respond(call)
+            if call.stream:
+                return GuardedStream(answer, self._guard)
+            _given(_given(answer, Answer).body, bytes)
+            return answer
+
+
+class GuardedStream:
+    """A plugin's stream."""
+
+    def __init__(self, stream: Any, guard: Guard) -> None:
+        self.headers: Headers = stream.headers
+        self._stream = aiter(stream)
+        self._guard = guard
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[bytes]:
+        """The next batch."""
+        with self._guard("its stream"):
+            return [_given(chunk, bytes) for chunk in await anext(self._stream)]
+
+    async def aclose(self) -> None:
+        """Stop."""
+        with self._guard("aclose()"):
+            await self._stream.aclose()

@@ -34,7 +34,7 @@ class PluginProvider:
             bound: Adapter | Responder = self._plugin.provider.bind(model, kind)
         except GatewayError:
             raise
-        except Exception as failed:  # noqa: BLE001 - what it raises is up to its author
+        except (Exception, SystemExit) as failed:  # noqa: BLE001 - what it raises is up to its author
             reason = redact(f"bind() failed: {told(failed)}", secrets_in(model.config))
             raise NotSupported(problem_of(self.name, self._plugin.distribution, reason)) from None
         if not isinstance(bound, Responder) and (absent := [m for m in ADAPTER if not hasattr(bound, m)]):

@@ -7,10 +7,9 @@ as bytes, checked and not written anew.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from gateway_async.config import RouteType
 from gateway_async.errors import UpstreamError
+from gateway_async.providers._adapter import encoded
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import upstream_error
 from gateway_async.providers._streams import EventReader
@@ -38,7 +37,7 @@ class OpenAIAdapter:
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The caller's own request, with the model's name."""
         body = data if self.model is None else {"model": self.model, **data}
-        return UpstreamRequest(self.url, self.headers, orjson.dumps(body))
+        return UpstreamRequest(self.url, self.headers, encoded(body))
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The upstream's own answer, once it is known to have the standard shape."""

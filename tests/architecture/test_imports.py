@@ -24,7 +24,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "plugins": "base_models",
     "setting_types": "secrets",
     "provider_config": "base_models provider_table secrets setting_types",
-    "provider_names": "base_models plugins provider_config",
+    "provider_names": "base_models plugins provider_config secrets",
     "config": "base_models provider_config provider_names",
     "zero_config": "provider_table",
     "config_file": "base_models config errors plugins provider_names zero_config",

@@ -278,6 +278,7 @@ provider = Provider()
         ("body", "request", chat(), False),
         ("authorize", "authorize", chat(), False),
         ("translate", "answer", chat(), False),
+        ("answer", "answer", chat(), False),
         ("error", "error", error(400), False),
         ("reader", "reader", stream(b"data: {}\n\n"), True),
         ("", "feed", stream(b"data: {}\n\n"), True),
@@ -307,9 +308,100 @@ async def test_a_plugin_that_fails_in_a_call_is_told_as_the_one_who_did(
     assert CANARY not in caplog.text + "".join(traceback.format_exception(failed.value))
 
 
+RESPONDER = """
+from gateway_async.provider import Answer, ApiKey, ConfigModel, InvalidRequest, RouteType
+
+class Settings(ConfigModel):
+    some_api_key: ApiKey
+
+class Stream:
+    headers = ()
+
+    def __init__(self, key):
+        self.key = key
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        BODY
+
+    async def aclose(self):
+        pass
+
+class Provider:
+    name = "odd"
+    route_types = ("llm/v1/chat",)
+    config = Settings
+
+    def bind(self, model, kind):
+        self.key = model.config.some_api_key
+        return self
+
+    async def respond(self, call):
+        if call.stream:
+            return Stream(self.key)
+        BODY
+
+provider = Provider()
+"""
+"""A plugin that answers by itself and fails, at once or in its stream."""
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise ValueError(self.key)", "failed in"),
+        ("raise TypeError(self.key)", "failed in"),
+        ("raise SystemExit(self.key)", "failed in"),
+        ("raise InvalidRequest(f'not with {self.key}')", "not with **********"),
+        ("return {'choices': []}", "failed in"),
+        ("return Answer('{}')", "failed in"),
+        ("return ['{}']", "failed in"),
+        ("return b'{}'", "failed in"),
+    ],
+)
+async def test_a_plugin_that_answers_by_itself_and_fails_is_told_as_the_one_who_did(
+    install: Install, caplog: pytest.LogCaptureFixture, body: str, message: str, streamed: bool
+) -> None:
+    """By its name, with the traceback in the log, and without its key, whatever it raises or gives."""
+    install("odd", RESPONDER.replace("BODY", body))
+
+    async with AsyncGatewayClient.local(routes()) as client:
+        with pytest.raises(GatewayError) as failed:
+            await (_read(client) if streamed else client.query("odd", HELLO))
+
+    assert message in failed.value.message
+    assert "the plugin 'odd' of some-plugin 1.0" in failed.value.message or message != "failed in"
+    assert CANARY not in caplog.text + "".join(traceback.format_exception(failed.value))
+
+
 async def _read(client: AsyncGatewayClient) -> None:
     async for _ in client.stream("odd", HELLO):
         pass
+
+
+@pytest.mark.parametrize(("mode", "written"), [("before", CANARY), ("after", "$ODD_KEY")])
+def test_a_check_that_repeats_a_key_is_not_heard(
+    install: Install, monkeypatch: pytest.MonkeyPatch, mode: str, written: str
+) -> None:
+    """Neither as it is written, nor as it is read."""
+    monkeypatch.setenv("ODD_KEY", CANARY)
+    check = f"""
+    @field_validator("some_api_key", mode={mode!r})
+    def check(cls, value):
+        raise ValueError(f"{{value}}")
+"""
+    source = with_settings("return None").replace("    depth: int = 3\n", check)
+    install("odd", f"from pydantic import field_validator\n{source}")
+    config = routes()
+    config["endpoints"][1]["model"]["config"] = {"some_api_key": written}
+
+    with pytest.raises(ConfigError, match="the provider 'odd' can't read its settings") as error:
+        load_config(config)
+
+    assert CANARY not in "".join(traceback.format_exception(error.value))
 
 
 def test_a_built_in_name_can_not_be_taken(install: Install, caplog: pytest.LogCaptureFixture) -> None:
