@@ -1,8 +1,8 @@
 """Answers and streams of Databricks in the standard shape: https://docs.databricks.com/aws/en/machine-learning.
 
 Models that think answer with a list of content: thoughts under `reasoning`, the text behind them. Every chunk of a
-stream has a role, and what was used so far. Thoughts stand under `reasoning_content` to be read, and with their
-signature under `thinking_blocks`, to be sent back with the next request.
+stream has a role, and what was used so far. Thoughts stand under `reasoning_content` to be read, and signed or encrypted
+under `thinking_blocks`, to be sent back with the next request.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway_async.providers import openai_answer
-from gateway_async.providers._answers import MALFORMED, embedding_list
+from gateway_async.providers._answers import MALFORMED, embedding_list, text_of
 from gateway_async.providers._base import Json
 from gateway_async.providers._errors import invalid, reported_error
 from gateway_async.providers.databricks_messages import PARTS
@@ -49,8 +49,8 @@ def mend_answer(value: Json, provider: str) -> bool:
         message = choice.get("message")
         if isinstance(message, dict) and (thoughts := _mend_content(message, provider)) is not None:
             changed = True
-            if signed := [thought for thought in thoughts if thought.get("signature")]:
-                message["thinking_blocks"] = signed
+            if kept := [thought for thought in thoughts if _goes_back(thought)]:
+                message["thinking_blocks"] = kept
     return changed
 
 
@@ -80,8 +80,8 @@ class ChatReader(openai_answer.ChatReader):
         self._include_usage = include_usage
         self._used: Json | None = None
         self._last: Json = {}
-        self._thoughts: dict[int, list[Json]] = {}
         self._open: dict[int, Json] = {}
+        self._thoughts: dict[int, int] = {}
 
     def event(self, event: Event) -> Iterable[bytes]:
         """The event's own bytes, if it is a chunk in the standard shape; at the end the usage."""
@@ -117,16 +117,28 @@ class ChatReader(openai_answer.ChatReader):
         return True  # each has a usage, which was taken out of it
 
     def _mend_delta(self, index: int, delta: Json, *, ends: bool) -> None:
+        whole: list[Json] = []
         for thought in _mend_content(delta, self.provider) or ():
+            if "data" in thought:
+                whole += [*self._closed(index), thought]
+                continue
             block = self._open.setdefault(index, {"type": "thinking", "thinking": ""})
             block["thinking"] += thought["thinking"]
             if thought.get("signature"):
                 block["signature"] = thought["signature"]
-        if index in self._open and (ends or delta.get("content") or delta.get("tool_calls")):
-            block, number = self._open.pop(index), len(self._thoughts.setdefault(index, []))
-            if "signature" in block:
-                self._thoughts[index].append(block)
-                delta["thinking_blocks"] = [{"index": number, **block}]
+        if ends or delta.get("content") or delta.get("tool_calls"):
+            whole += self._closed(index)
+        if whole:
+            first = self._thoughts.get(index, 0)
+            self._thoughts[index] = first + len(whole)
+            delta["thinking_blocks"] = [
+                {"index": number, **block} for number, block in enumerate(whole, first)
+            ]
+
+    def _closed(self, index: int) -> list[Json]:
+        """The thought that has been read so far, if it may go back."""
+        block = self._open.pop(index, None)
+        return [block] if block is not None and _goes_back(block) else []
 
     def _usage(self) -> Iterable[bytes]:
         used, self._used = self._used, None
@@ -170,7 +182,7 @@ def _mend_content(message: Json, provider: str) -> list[Json] | None:
         said = [part["text"] for part in parts if part["type"] == "text"]
         others = [part for part in parts if part["type"] not in ("reasoning", "text")]
         message["content"] = "".join(said) if said or others else None
-        if thought := "".join(thought["thinking"] for thought in thoughts):
+        if thought := "".join(thought.get("thinking", "") for thought in thoughts):
             message["reasoning_content"] = thought
     except MALFORMED:
         invalid(provider, "a part of its content lacks what it should have")
@@ -180,5 +192,12 @@ def _mend_content(message: Json, provider: str) -> list[Json] | None:
 
 
 def _thought(item: Json) -> Json:
+    if item.get("type") == "summary_encrypted_text":
+        return {"type": "redacted_thinking", "data": text_of(item["data"])}
     signature = {"signature": item["signature"]} if item.get("signature") else {}
     return {"type": "thinking", "thinking": item["text"] or "", **signature}
+
+
+def _goes_back(thought: Json) -> bool:
+    """Whether a thought is of use in the next request: it is signed or encrypted."""
+    return "data" in thought or bool(thought.get("signature"))

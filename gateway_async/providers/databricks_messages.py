@@ -54,13 +54,16 @@ def _call(call: Json) -> Json:
 
 
 def _reasoning(blocks: Any, at: str) -> list[Json]:
-    if not isinstance(blocks, list) or not all(
-        isinstance(block, dict) and isinstance(block.get("thinking"), str) for block in blocks
-    ):
-        raise InvalidRequest.field(at, "the blocks of an earlier answer are expected, unchanged")
-    return [{"type": "reasoning", "summary": [_summary(block)]} for block in blocks]
+    if not isinstance(blocks, list):
+        blocks = [None]
+    return [{"type": "reasoning", "summary": [_summary(block, at)]} for block in blocks]
 
 
-def _summary(block: Json) -> Json:
-    signature = {"signature": block["signature"]} if "signature" in block else {}
-    return {"type": "summary_text", "text": block["thinking"], **signature}
+def _summary(block: Any, at: str) -> Json:
+    match block:
+        case {"type": "redacted_thinking", "data": str(data)}:
+            return {"type": "summary_encrypted_text", "data": data}
+        case {"thinking": str(text)}:
+            signature = {"signature": block["signature"]} if "signature" in block else {}
+            return {"type": "summary_text", "text": text, **signature}
+    raise InvalidRequest.field(at, "the blocks of an earlier answer are expected, unchanged")

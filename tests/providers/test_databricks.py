@@ -390,3 +390,26 @@ def test_other_parts_of_an_answer_go_back_where_they_came_from() -> None:
     assert sent["messages"][1] == {"role": "assistant", "content": [{"type": "text", "text": "Here."}, part]}
     with pytest.raises(InvalidRequest, match=r"messages\.0\.databricks_parts"):
         adapter().request({"messages": [{**said, "databricks_parts": "x"}]}, stream=False)
+
+
+def test_encrypted_thoughts_of_a_stream_are_numbered_with_the_others() -> None:
+    """Each is whole in one chunk, and ends the thought before it."""
+    signed = {"type": "summary_text", "text": "Hm.", "signature": "sig"}
+    encrypted = {"type": "summary_encrypted_text", "data": "EroB"}
+    pieces: list[Any] = [[{"type": "reasoning", "summary": [one]}] for one in (signed, encrypted)]
+    reader = adapter().reader(HELLO)
+
+    chunks = [
+        json.loads(chunk)
+        for content in (*pieces, "Hi")
+        for chunk in reader.feed(event({"choices": [{"index": 0, "delta": {"content": content}}]}))
+    ]
+
+    assert [chunk["choices"][0]["delta"].get("thinking_blocks") for chunk in chunks] == [
+        None,
+        [
+            {"index": 0, "type": "thinking", "thinking": "Hm.", "signature": "sig"},
+            {"index": 1, "type": "redacted_thinking", "data": "EroB"},
+        ],
+        None,
+    ]

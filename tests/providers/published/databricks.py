@@ -73,11 +73,18 @@ class SummaryParam(TypedDict, total=False):
     signature: str
 
 
+class EncryptedSummaryParam(TypedDict):
+    """A thought that only the model reads."""
+
+    type: Literal["summary_encrypted_text"]
+    data: str
+
+
 class ReasoningParam(TypedDict):
     """Thoughts of an earlier answer."""
 
     type: Literal["reasoning"]
-    summary: list[SummaryParam]
+    summary: list[SummaryParam | EncryptedSummaryParam]
 
 
 class MessageParam(TypedDict, total=False):
@@ -172,13 +179,22 @@ class Summary(BaseModel):
     signature: str | None = None
 
 
+class EncryptedSummary(BaseModel):
+    """A thought that only the model reads."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["summary_encrypted_text"]
+    data: str
+
+
 class ReasoningItem(BaseModel):
     """Thoughts."""
 
     model_config = ConfigDict(extra="allow")
 
     type: Literal["reasoning"]
-    summary: list[Summary]
+    summary: list[Summary | EncryptedSummary]
 
 
 Content = str | list[TextItem | ReasoningItem] | None
