@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import orjson
 
-from gateway_async.providers._answers import MALFORMED, json_object, wants_usage
+from gateway_async.providers._answers import MALFORMED, wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import invalid
 from gateway_async.providers.openai_answer import ChatReader, CompletionReader, standard_answer
@@ -26,14 +26,7 @@ class VariantAdapter(OpenAIAdapter):
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The answer in the standard shape."""
-        value = json_object(response.body, self.provider)
-        self.refuse_error(value)
-        try:
-            self.mend(value)
-            body = orjson.dumps(value)
-        except MALFORMED:
-            invalid(self.provider, "its answer lacks what it should have")
-        return standard_answer(body, self.provider, self.kind, self.model or "")
+        return standard_answer(response.body, self.provider, self.kind, self.model or "", mend=self._mended)
 
     def reader(self, data: Json) -> ChatReader:
         """A reader that brings each chunk into the standard shape."""
@@ -62,6 +55,14 @@ class VariantAdapter(OpenAIAdapter):
             KeyError: And the others of `MALFORMED`: it is not what the API promises.
         """
         raise NotImplementedError
+
+    def _mended(self, value: Json) -> bool:
+        self.refuse_error(value)
+        try:
+            self.mend(value)
+        except MALFORMED:
+            invalid(self.provider, "its answer lacks what it should have")
+        return True
 
 
 class VariantReader(ChatReader):
