@@ -12,7 +12,7 @@ from gateway_async.errors import InvalidRequest
 from gateway_async.providers._answers import MALFORMED, embedding_list, json_object
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import invalid
-from gateway_async.providers._requests import take
+from gateway_async.providers._requests import take, texts_of
 from gateway_async.providers.bedrock_adapter import BedrockAdapter
 
 TOKENS = "x-amzn-bedrock-input-token-count"
@@ -28,7 +28,7 @@ class TitanEmbeddings(BedrockAdapter):
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body in Titan's form."""
         takes = {} if "titan-embed-text-v1" in self.model else {"dimensions": "dimensions"}
-        texts = _texts(data, "Titan")
+        texts = texts_of(data, "Titan")
         if len(texts) != 1:
             raise InvalidRequest.field("input", f"Titan embeds one text for each call, not {len(texts)}")
         body = {**take(data, "Titan", takes), "inputText": texts[0]}
@@ -54,7 +54,7 @@ class CohereEmbeddings(BedrockAdapter):
         """The body in Cohere's form, which must say what the vectors are for: documents that will be searched."""
         body = take(data, "Cohere", {"dimensions": "output_dimension"} if "embed-v4" in self.model else {})
         del body["input"]
-        return {"texts": _texts(data, "Cohere"), "input_type": "search_document", **body}
+        return {"texts": texts_of(data, "Cohere"), "input_type": "search_document", **body}
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The vectors, and the tokens that a header counts."""
@@ -71,18 +71,6 @@ class CohereEmbeddings(BedrockAdapter):
             return orjson.dumps(answer)
         except MALFORMED:
             invalid(self.provider, "its answer lacks what it should have")
-
-
-def _texts(data: Json, vendor: str) -> list[str]:
-    """The texts of a request.
-
-    Raises:
-        InvalidRequest: They are tokens.
-    """
-    given = data["input"] if isinstance(data["input"], list) else [data["input"]]
-    if not all(isinstance(text, str) for text in given):
-        raise InvalidRequest.field("input", f"{vendor} takes texts, not tokens")
-    return given
 
 
 def _vectors(embeddings: Any) -> list[Any]:

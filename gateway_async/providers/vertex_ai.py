@@ -137,16 +137,22 @@ def _message(message: Json) -> Json:
 
 def _mend(value: Json) -> bool:
     """Complete what Gemini leaves unsaid, as when its thoughts use up all tokens; whether that changed anything."""
-    changed = False
-    choices, used = value.get("choices"), value.get("usage")
+    changed = _mend_usage(value.get("usage"))
+    choices = value.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and choice.get("message") is None:
             choice["message"], changed = {"role": "assistant", "content": None}, True
+    return changed
+
+
+def _mend_usage(used: Any) -> bool:
+    """Count an answer's tokens where they are not: they are those that are not the prompt's."""
     if isinstance(used, dict) and used.get("completion_tokens") is None:
         asked, total = used.get("prompt_tokens"), used.get("total_tokens")
         if isinstance(asked, int) and isinstance(total, int):
-            used["completion_tokens"], changed = max(total - asked, 0), True
-    return changed
+            used["completion_tokens"] = max(total - asked, 0)
+            return True
+    return False
 
 
 class CallsThrough(ChatReader):
@@ -162,7 +168,7 @@ class CallsThrough(ChatReader):
 
     def standard_chunk(self, value: Json) -> bool:
         """Bring a chunk into the standard shape; whether that changed it."""
-        changed = super().standard_chunk(value)
+        changed = super().standard_chunk(value) | _mend_usage(value.get("usage"))
         for choice in value["choices"]:
             for call in choice["delta"].get("tool_calls") or ():
                 if isinstance(call, dict):

@@ -3,12 +3,12 @@
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api.
 """
 
-from gateway_async.errors import InvalidRequest, UpstreamError
+from gateway_async.errors import UpstreamError
 from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import count_of, embedding_list
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import as_list, take
+from gateway_async.providers._requests import take, texts_of
 
 _OF_INSTANCES = ("task_type", "title")
 """Google's own parameters that stand with each text; the others stand beside the texts."""
@@ -22,11 +22,9 @@ class EmbeddingAdapter(JsonAdapter):
     def body(self, data: Json, *, stream: bool) -> Json:
         """The texts, each an instance."""
         rest = take(data, "Vertex AI", {"dimensions": "outputDimensionality"})
-        texts = as_list(rest.pop("input"))
-        if not all(isinstance(text, str) for text in texts):
-            raise InvalidRequest.field("input", "Vertex AI takes texts, not tokens")
+        del rest["input"]
         own = {name: rest.pop(name) for name in _OF_INSTANCES if name in rest}
-        body: Json = {"instances": [{"content": text, **own} for text in texts]}
+        body: Json = {"instances": [{"content": text, **own} for text in texts_of(data, "Vertex AI")]}
         if rest:
             body["parameters"] = rest
         return body
