@@ -46,7 +46,7 @@ class ConverseAdapter(BedrockAdapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of both operations."""
-        return converse_request(data)
+        return converse_request(data, self.model)
 
     def translate(self, value: Json, data: Json) -> Json:
         """The message as a chat answer."""

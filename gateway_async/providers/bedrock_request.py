@@ -41,11 +41,18 @@ _MEMBERS = frozenset(
 """Converse's own parameters: a caller may give them as they are, beside OpenAI's or in their place."""
 
 _TIERS = ("default", "flex", "priority", "reserved")
+_FORGETS = "deepseek"
+"""In the ids of models that tell their thoughts, and refuse them in the next request."""
+
 _OWN_TOOLS = ("toolSpec", "systemTool", "cachePoint")
 
 
-def converse_request(data: Json) -> Json:
+def converse_request(data: Json, model: str) -> Json:
     """The body for `POST /model/{id}/converse` and `/converse-stream`.
+
+    Args:
+        data: The request.
+        model: The model's id.
 
     Raises:
         InvalidRequest: Something in the request has no counterpart there; the error names it.
@@ -56,7 +63,8 @@ def converse_request(data: Json) -> Json:
     given.pop("stream_options", None)
     if not given.get("requestMetadata", True):
         del given["requestMetadata"]  # Converse refuses an empty one
-    system, messages = conversation(given.pop("messages"))
+    said = given.pop("messages")
+    system, messages = conversation(list(map(_thoughtless, said)) if _FORGETS in model else said)
     made: Json = {
         "system": system,
         "inferenceConfig": _inference(given),
@@ -72,6 +80,10 @@ def converse_request(data: Json) -> Json:
     if given:
         body["additionalModelRequestFields"] = {**given, **_object("additionalModelRequestFields", body)}
     return body
+
+
+def _thoughtless(message: Json) -> Json:
+    return {name: value for name, value in message.items() if name != "thinking_blocks"}
 
 
 def _joined(name: str, made: Any, given: Json) -> Any:
