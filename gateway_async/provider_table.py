@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 _OLDER_LIMIT: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
+"""For who documents the second alone: a limit that a server passes over would be none, and clients send the first."""
+
 _ONLY_AUTO: Mapping[str, tuple[str, ...]] = MappingProxyType({"tool_choice": ("auto",)})
 _MINIMAX_FAILURES: Mapping[int, int] = MappingProxyType(
     dict.fromkeys((1002, 1039, 1041), 429)
@@ -207,6 +209,7 @@ ROWS: Mapping[str, Row] = {
             key="NVIDIA_API_KEY",
             completions=True,
             embeddings=True,
+            renames=_OLDER_LIMIT,
         ),
         # https://platform.kimi.ai/docs/api/chat; in China https://api.moonshot.cn/v1.
         Row(
@@ -264,6 +267,7 @@ ROWS: Mapping[str, Row] = {
             key="HYPERBOLIC_API_KEY",
             developer=False,
             completions=True,
+            renames=_OLDER_LIMIT,
         ),
         # https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion
         Row(
@@ -273,6 +277,7 @@ ROWS: Mapping[str, Row] = {
             key="NOVITA_API_KEY",
             completions=True,
             embeddings=True,
+            renames=_OLDER_LIMIT,
         ),
         # https://deepinfra.com/docs/openai_api
         Row(
@@ -282,6 +287,7 @@ ROWS: Mapping[str, Row] = {
             key="DEEPINFRA_TOKEN",
             completions=True,
             embeddings=True,
+            renames=_OLDER_LIMIT,
         ),
         # https://docs.github.com/rest/models/inference, …/embeddings. An organization's calls go to
         # https://models.github.ai/orgs/{org}/inference.
@@ -328,6 +334,7 @@ ROWS: Mapping[str, Row] = {
             local=True,
             completions=True,
             embeddings=True,
+            renames=_OLDER_LIMIT,
             thoughts="reasoning",
         ),
         # https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md

@@ -133,7 +133,8 @@ class EmbeddingAdapter(JsonAdapter):
 
     def translate(self, value: Json, data: Json) -> Json:
         """The vectors under the route's model."""
-        vectors = [row["embedding"] for row in value["data"]]
+        rows = sorted(value["data"], key=lambda row: row.get("index") or 0)
+        vectors = [row["embedding"] for row in rows]
         made = embedding_list(self.model, vectors, None, encoding=data.get("encoding_format"))
         used = {name: count_of(value["usage"].get(name)) for name in made["usage"]}
         return {**value, **made, "usage": {**value["usage"], **used}}

@@ -117,7 +117,8 @@ class EmbeddingAdapter(JsonAdapter):
 
     def translate(self, value: Json, data: Json) -> Json:
         """The vectors under the route's model."""
-        vectors = [row["embedding"] for row in value["data"]]
+        rows = sorted(value["data"], key=lambda row: row.get("index") or 0)
+        vectors = [row["embedding"] for row in rows]
         made = embedding_list(self.model, vectors, None, encoding=data.get("encoding_format"))
         return {**value, **made, "usage": value.get("usage") or made["usage"]}
 

@@ -338,6 +338,14 @@ def test_thoughts_and_developers_go_out_as_the_vendor_knows_them(row: Row) -> No
     assert user == messages[2]
 
 
+@pytest.mark.parametrize("name", ["deepinfra", "hyperbolic", "lm-studio", "novita", "nvidia-nim"])
+def test_a_limit_is_one_where_only_the_older_name_is_documented(name: str) -> None:
+    """LangChain sends the newer name alone."""
+    sent = bound(ROWS[name]).request(asked(CHAT, **HELLO, max_completion_tokens=7), stream=False)
+
+    assert json.loads(sent.body) == {"model": "m", **HELLO, "max_tokens": 7}
+
+
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
 def test_an_answer_goes_back_as_a_client_has_it(row: Row) -> None:
     """Groq refuses each field that it does not know: https://console.groq.com/docs/api-reference#chat-create."""

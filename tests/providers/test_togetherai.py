@@ -167,6 +167,16 @@ def test_vectors_that_are_none_are_the_upstreams_fault(body: bytes) -> None:
         EMBEDDINGS.adapter().answer(UpstreamResponse(200, {}, body), EMBEDDINGS.data())
 
 
+def test_vectors_stand_in_the_order_of_their_texts() -> None:
+    """Whatever order the upstream tells them in."""
+    rows = [{"object": "embedding", "index": at, "embedding": [at]} for at in (1, 0)]
+    body = json.dumps({"object": "list", "model": "m", "data": rows}).encode()
+
+    answer = json.loads(EMBEDDINGS.adapter().answer(UpstreamResponse(200, {}, body), {"input": ["a", "b"]}))
+
+    assert [row["embedding"] for row in answer["data"]] == [[0], [1]]
+
+
 def test_a_chunk_whose_text_stands_beside_its_delta_has_it() -> None:
     """Older servers say the text of a chat twice, or only there."""
     chunk = {"id": "a", "choices": [{"index": 0, "text": "Hi", "delta": {}, "finish_reason": "stop"}]}
