@@ -67,14 +67,24 @@ class Credentials:
     def _fetch(self) -> "Held[ReadOnlyCredentials]":
         """New credentials; this blocks."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
+        wrong = (
+            BotoCoreError,
+            ClientError,
+            ResponseParserError,
+            OSError,
+            LookupError,
+            RuntimeError,
+            ValueError,
+        )
         try:
             if isinstance(self._settings, AWSRole):
                 return self._assume(self._settings)
             if isinstance(self._settings, AWSIdAndKey):
                 return Held(_pair(self._settings))
             return self._look()
-        except (BotoCoreError, ClientError, OSError, LookupError, RuntimeError, ValueError) as problem:
+        except wrong as problem:
             raise self._none(str(problem)) from problem
 
     def _assume(self, role: AWSRole) -> "Held[ReadOnlyCredentials]":

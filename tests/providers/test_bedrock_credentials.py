@@ -384,6 +384,14 @@ async def test_a_role_that_may_not_be_assumed_is_no_fault_of_the_callers(tokens:
     assert failed.value.status == 502
 
 
+async def test_an_answer_of_the_token_service_that_is_none_is_told(tokens: Tokens) -> None:
+    """As where a proxy answers in its place."""
+    tokens.upstream.answer_with(Reply(b"<html>", 200, "text/html"))
+
+    with pytest.raises(UpstreamError, match="no AWS credentials are to be had: Unable to parse response"):
+        await sign(signer(ROLE))
+
+
 async def test_no_credentials_are_no_fault_of_the_callers(upstream: MockUpstream) -> None:
     """It is a 502 that says what to do, and nothing is sent."""
     async with gateway(upstream.url, {"aws_region": "us-east-1"}) as client:
