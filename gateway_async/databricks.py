@@ -79,7 +79,7 @@ class Workspace:
                 "Databricks' credentials are expected in DATABRICKS_HOST and DATABRICKS_TOKEN; to find them in other"
                 " ways its SDK is needed: pip install 'ai-gateway-sdk[databricks]'"
             ) from None
-        except (ValueError, OSError) as problem:
+        except (ValueError, OSError, LookupError, TypeError) as problem:
             raise ConfigError(
                 "no Databricks credentials are found; set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a profile of"
                 f" ~/.databrickscfg in DATABRICKS_CONFIG_PROFILE: {problem}"

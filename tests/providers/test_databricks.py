@@ -413,3 +413,14 @@ def test_encrypted_thoughts_of_a_stream_are_numbered_with_the_others() -> None:
         ],
         None,
     ]
+
+
+async def test_an_answer_of_the_token_service_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its SDK reads what it gets without a look."""
+
+    def config(**_: object) -> object:
+        raise KeyError("expires_in")
+
+    monkeypatch.setattr("gateway_async.databricks._config", config)
+    with pytest.raises(UpstreamError, match="no Databricks credentials are found"):
+        await adapter().authorize(UpstreamRequest("/x", {}, b""))
