@@ -83,7 +83,7 @@ class Row:
     """The field of a message that holds the model's thoughts, in answers and when they go back."""
 
     answers_only: frozenset[str] = frozenset()
-    """Fields of its messages that it gives and refuses to get back."""
+    """Fields of an answer that it refuses to get back. Calls go back bare to who refuses any: name, arguments, id."""
 
     finish_reasons: Mapping[str, str] = field(default_factory=dict)
     """Its own reasons for an end → OpenAI's."""
@@ -125,7 +125,7 @@ ROWS: Mapping[str, Row] = {
             key="GROQ_API_KEY",
             lacks=frozenset({"logprobs", "logit_bias", "top_logprobs", "n"}),
             thoughts="reasoning",
-            answers_only=frozenset({"annotations", "executed_tools"}),
+            answers_only=frozenset({"annotations", "executed_tools", "parsed"}),
             usage_field="x_groq",
             usual_model="llama-3.3-70b-versatile",
         ),

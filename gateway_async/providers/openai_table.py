@@ -12,6 +12,7 @@ from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._errors import error_of, invalid, reported_error
+from gateway_async.providers._message_parts import earlier_call
 from gateway_async.providers._requests import PARAMETERS, join_url, take
 from gateway_async.providers._streams import EventReader
 from gateway_async.providers.openai_answer import ChatReader, CompletionReader, standard_answer
@@ -73,7 +74,13 @@ class TableAdapter(OpenAIAdapter):
         if self.takes is not None:
             data = take(data, self.row.vendor, self.takes)
         if self.kind is RouteType.LLM_V1_CHAT:
-            data = {**data, "messages": [_message(message, self.row) for message in data["messages"]]}
+            data = {
+                **data,
+                "messages": [
+                    _message(message, self.row, f"messages.{at}")
+                    for at, message in enumerate(data["messages"])
+                ],
+            }
         return OpenAIAdapter.request(self, data, stream=stream)
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
@@ -150,7 +157,7 @@ class TableReader(ChatReader):
                 invalid(self.provider, "the usage of its stream is nested too deeply")
 
 
-def _message(message: Json, row: Row) -> Json:
+def _message(message: Json, row: Row, at: str) -> Json:
     """A message as the vendor knows it."""
     role = message["role"]
     if role == "developer" and not row.developer:
@@ -163,6 +170,11 @@ def _message(message: Json, row: Row) -> Json:
         for name, part in message.items()
         if name not in row.answers_only and not (name == "annotations" and part == [])
     }
+    if row.answers_only and "tool_calls" in message:
+        message["tool_calls"] = [
+            earlier_call(call, f"{at}.tool_calls.{index}", row.vendor)
+            for index, call in enumerate(message["tool_calls"])
+        ]
     # A server that only the user knows may call thoughts by either name: there they go back as they came.
     if "reasoning_content" in message and row.thoughts != "reasoning_content" and row.base is not None:
         thoughts = message["reasoning_content"]

@@ -363,6 +363,20 @@ def test_an_answer_goes_back_as_a_client_has_it(row: Row) -> None:
     assert set(cited) - {"role", "content"} == {"annotations", "executed_tools"} - row.answers_only
 
 
+def test_a_call_goes_back_to_groq_bare_and_to_others_as_it_came() -> None:
+    """What another provider said beside it, Groq refuses; a server that only the user knows may want it back."""
+    function = {"name": "f", "arguments": ""}
+    call = {"id": "a", "type": "function", "index": 0, "extra_content": {"google": {}}, "function": function}
+    message = {"role": "assistant", "content": "", "tool_calls": [call]}
+
+    def sent(row: Row) -> Any:
+        body = bound(row).request(asked(CHAT, messages=[message]), stream=False).body
+        return json.loads(body)["messages"][0]["tool_calls"]
+
+    assert sent(GROQ) == [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    assert sent(ROWS["openai-compatible"]) == [call]
+
+
 def test_thoughts_that_have_the_usual_name_stay_as_they_are() -> None:
     """Neither twice nor changed."""
     message = {"role": "assistant", "content": "x", "reasoning": "a", "reasoning_content": "b"}
