@@ -147,7 +147,9 @@ class GuardedResponder:
         with self._guard("respond()"):
             answer = await self._responder.respond(call)
             if call.stream:
-                return GuardedStream(answer, self._guard)
+                stream = GuardedStream(answer, self._guard)
+                await stream.start()
+                return stream
             _given(_given(answer, Answer).body, bytes)
             return answer
 
@@ -159,12 +161,26 @@ class GuardedStream:
         self.headers: Headers = stream.headers
         self._stream = aiter(stream)
         self._guard = guard
+        self._first: Sequence[bytes] = ()
+
+    async def start(self) -> None:
+        """Ask for the first batch, so that a failure before it is an error and not a broken stream."""
+        try:
+            self._first = await anext(self)
+        except StopAsyncIteration:
+            return
+        except BaseException:
+            await self.aclose()
+            raise
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Sequence[bytes]:
         """The next batch."""
+        if self._first:
+            first, self._first = self._first, ()
+            return first
         with self._guard("its stream"):
             return [_given(chunk, bytes) for chunk in await anext(self._stream)]
 

@@ -6,12 +6,14 @@ import pprint
 import subprocess
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway_async import AsyncGatewayClient, provider
+from gateway_async.call import Answer
 from gateway_async.config_file import Document, load_config
 from gateway_async.errors import ConfigError, GatewayError, NotSupported
 from gateway_async.gateway import Gateway
@@ -375,6 +377,39 @@ async def test_a_plugin_that_answers_by_itself_and_fails_is_told_as_the_one_who_
     assert message in failed.value.message
     assert "the plugin 'odd' of some-plugin 1.0" in failed.value.message or message != "failed in"
     assert CANARY not in caplog.text + "".join(traceback.format_exception(failed.value))
+
+
+@pytest.mark.parametrize(
+    ("steps", "chunks", "failed"),
+    [
+        ("raise InvalidRequest('no')", None, True),
+        ("if self.at < 3: return [b'{}', b'{}']\n        raise InvalidRequest('no')", 4, True),
+        ("if self.at < 3: return [b'{}']\n        raise StopAsyncIteration", 2, False),
+        ("raise StopAsyncIteration", 0, False),
+    ],
+)
+async def test_a_stream_of_a_plugin_that_answers_by_itself(
+    install: Install, steps: str, chunks: int | None, failed: bool
+) -> None:
+    """A failure before its first chunk is an error, one behind it ends the stream."""
+    counted = f"self.at = getattr(self, 'at', 0) + 1\n        {steps}"
+    install("odd", RESPONDER.replace("BODY", counted, 1).replace("BODY", "pass"))
+    told = list[bytes]()
+
+    async with Gateway(load_config(routes())) as gateway:
+        asked = gateway.handle(gateway.find("odd"), {**HELLO, "stream": True})
+        if chunks is None:
+            with pytest.raises(GatewayError, match="no"):
+                await asked
+            return
+        answer = await asked
+        assert not isinstance(answer, Answer)
+        with pytest.raises(GatewayError) if failed else nullcontext():
+            async for batch in answer:
+                told += batch
+        await answer.aclose()
+
+    assert len(told) == chunks
 
 
 async def _read(client: AsyncGatewayClient) -> None:
