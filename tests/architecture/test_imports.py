@@ -38,7 +38,8 @@ MAY_IMPORT: Mapping[str, str] = {
     "policies": "call config errors schemas stores",
     "upstream": "config errors http1 providers",
     "upstream_proxy": "config errors http1 providers upstream",
-    "gateway": "call config errors policies providers secrets upstream validation",
+    "provider_call": "call errors providers secrets upstream",
+    "gateway": "call config errors policies provider_call providers secrets upstream validation",
     "local": "call config errors gateway paging streaming validation wire",
     # The client.
     "address": "errors",
@@ -94,6 +95,7 @@ NEEDS_AN_EXTRA = {
         "local",
         "policies",
         "provider",
+        "provider_call",
         "providers",
         "upstream",
         "upstream_proxy",
@@ -227,7 +229,7 @@ def test_providers_touch_no_socket_and_no_clock_of_the_loop() -> None:
 
 def test_the_engine_takes_only_the_base_of_the_providers() -> None:
     """A provider is found by its name in their table."""
-    for name in ("gateway", "upstream", "upstream_proxy"):
+    for name in ("gateway", "provider_call", "upstream", "upstream_proxy"):
         imports = ours(modules()[f"gateway_async.{name}"].imports, "gateway_async")
         found = {each for each in imports if each.startswith("gateway_async.providers")}
         assert found <= {

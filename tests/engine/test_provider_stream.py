@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from gateway_async.errors import GatewayError, UpstreamError, UpstreamInvalid, UpstreamUnavailable
-from gateway_async.gateway import ProviderStream
+from gateway_async.provider_call import ProviderStream
 from gateway_async.providers._base import UpstreamResponse
 from gateway_async.providers._streams import EventReader
 from gateway_async.secrets import Secret
