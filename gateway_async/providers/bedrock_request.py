@@ -143,17 +143,31 @@ def _output(given: Json) -> Json:
 def _tools(given: Json, messages: list[Json]) -> Json:
     tools, choice = given.pop("tools", []), given.pop("tool_choice", None)
     made = [block for index, tool in enumerate(tools) for block in _tool(tool, f"tools.{index}")]
-    wanted = None if choice is None else _tool_choice(choice)
+    wanted = None if choice in (None, "none") else _tool_choice(choice)
+    called = _called(messages)
     if choice == "none":
-        if made and any("toolUse" in block for turn in messages for block in turn["content"]):
+        if made and called:
             text = f"{VENDOR} can't forbid tools once some were called; leave it out"
             raise UnsupportedParameter.field("tool_choice", text)
-        return {}  # tools that nobody tells of are not called
-    if wanted and not made and "toolConfig" not in given:
-        if choice == "auto":
-            return {}
-        raise InvalidRequest.field("tool_choice", "it needs 'tools' to choose from")
+        made = []  # tools that nobody tells of are not called
+    if not made and "toolConfig" not in given:
+        if wanted and choice != "auto":
+            raise InvalidRequest.field("tool_choice", "it needs 'tools' to choose from")
+        return {"tools": [_gone(name) for name in called]} if called else {}
     return {**({"tools": made} if made else {}), **({"toolChoice": wanted} if wanted else {})}
+
+
+def _called(messages: list[Json]) -> list[str]:
+    """The names of the tools that were called so far."""
+    uses = (block.get("toolUse") for turn in messages for block in turn["content"])
+    names = (use.get("name") for use in uses if isinstance(use, dict))
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _gone(name: str) -> Json:
+    """A tool that was called, and that the caller has no more: Converse refuses its calls if it is not told of."""
+    schema = {"json": {"type": "object", "properties": {}}}
+    return {"toolSpec": {"name": name, "description": "No longer available.", "inputSchema": schema}}
 
 
 def _tool(tool: Json, at: str) -> list[Json]:
