@@ -17,7 +17,13 @@ from gateway_async.providers._base import Json, UpstreamRequest, UpstreamRespons
 from gateway_async.providers._errors import upstream_error
 from gateway_async.providers._requests import asks_for_nothing, join_url, take
 from gateway_async.providers._streams import EventReader
-from gateway_async.providers.databricks_answer import ChatReader, CompletionReader, as_base64, mend_answer
+from gateway_async.providers.databricks_answer import (
+    ChatReader,
+    CompletionReader,
+    as_base64,
+    mend_answer,
+    words_of,
+)
 from gateway_async.providers.databricks_messages import conversation
 from gateway_async.providers.openai_answer import standard_answer
 
@@ -124,7 +130,7 @@ class DatabricksAdapter:
 
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """The upstream's error, with the caller's status where the caller is at fault."""
-        return upstream_error(self.provider, response)
+        return upstream_error(self.provider, response, said=words_of(response.body))
 
 
 provider = Databricks("databricks")

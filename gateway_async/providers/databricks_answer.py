@@ -13,7 +13,7 @@ import orjson
 from gateway_async.providers import openai_answer
 from gateway_async.providers._answers import MALFORMED, embedding_list, text_of
 from gateway_async.providers._base import Json
-from gateway_async.providers._errors import invalid, reported_error
+from gateway_async.providers._errors import error_message, invalid, reported_error
 from gateway_async.providers.databricks_messages import PARTS
 from gateway_async.sse import Event
 
@@ -52,6 +52,20 @@ def mend_answer(value: Json, provider: str) -> bool:
             if kept := [thought for thought in thoughts if _goes_back(thought)]:
                 message["thinking_blocks"] = kept
     return changed
+
+
+def words_of(body: bytes) -> str | None:
+    """What an error says where it passes on another's model's words; None where it does not."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    if not (inner := value.get("external_model_message") or value.get("external_model_error")):
+        return None
+    said, outer = error_message(orjson.dumps(inner)), value.get("error") or value.get("message")
+    return f"{outer}: {said}" if isinstance(outer, str) else said
 
 
 def as_base64(body: bytes, provider: str) -> bytes:

@@ -424,3 +424,28 @@ async def test_an_answer_of_the_token_service_that_is_none_is_told(monkeypatch: 
     monkeypatch.setattr("gateway_async.databricks._config", config)
     with pytest.raises(UpstreamError, match="no Databricks credentials are found"):
         await adapter().authorize(UpstreamRequest("/x", {}, b""))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {
+                "error": "Received error from amazon-bedrock",
+                "external_model_message": {"message": "too long"},
+            },
+            "Received error from amazon-bedrock: too long",
+        ),
+        (
+            {"external_model_provider": "openai", "external_model_error": {"error": {"message": "too long"}}},
+            "too long",
+        ),
+        ({"error_code": "BAD_REQUEST", "message": "too long"}, "too long"),
+        (["too long"], '["too long"]'),
+    ],
+)
+def test_the_words_of_a_model_behind_an_endpoint_are_kept(body: Any, said: str) -> None:
+    """Databricks' own say only where they come from (https://github.com/aaif-goose/goose/pull/1394)."""
+    failed = adapter().error(UpstreamResponse(400, {}, json.dumps(body).encode()))
+
+    assert failed.message == f"databricks answered 400: {said}"
