@@ -31,7 +31,8 @@ def conversation(messages: list[Json]) -> tuple[Any, list[Json]]:
         elif role == "user":
             turns.append({"role": "user", "content": _content(message.get("content") or "", at)})
         elif role == "assistant":
-            turns.append({"role": "assistant", "content": _assistant(message, at)})
+            if content := _assistant(message, at):  # an empty turn is refused
+                turns.append({"role": "assistant", "content": content})
         elif role == "tool":
             result = _tool_result(message, at)
             # The results of parallel calls stand together in one turn.
@@ -87,7 +88,8 @@ def _tool_result(message: Json, at: str) -> Json:
 def _content(content: Any, at: str) -> Any:
     if isinstance(content, str):
         return content
-    return [_block(part, f"{at}.content.{index}") for index, part in enumerate(content)]
+    blocks = [_block(part, f"{at}.content.{index}") for index, part in enumerate(content)]
+    return [block for block in blocks if block.get("text") != ""] or ""  # an empty one is refused
 
 
 def _block(part: Json, at: str) -> Json:

@@ -82,6 +82,8 @@ def sampling(data: Json, takes: Mapping[str, str] = _SAMPLING) -> Json:
     for name in ("max_tokens", "max_completion_tokens"):
         if data.get(name, 0) > MOST_TOKENS:
             raise InvalidRequest.field(name, f"at most {MOST_TOKENS} tokens can be asked for")
+    if "temperature" in data and data.get("top_p") == 1:
+        data = {name: value for name, value in data.items() if name != "top_p"}  # which asks for nothing
     if "top_p" in data and "temperature" in data:
         raise InvalidRequest.field("top_p", "Anthropic takes either 'temperature' or 'top_p'; leave one out")
     one_answer(data, "Anthropic")
@@ -121,7 +123,10 @@ def _set_tools(body: Json) -> None:
         body["tools"] = [_tool(tool, f"tools.{index}") for index, tool in enumerate(body["tools"])]
     choice = body.pop("tool_choice", None)
     parallel = body.pop("parallel_tool_calls", None)
-    if choice is None and parallel is False and body.get("tools"):
+    if not body.get("tools"):
+        body.pop("tools", None)
+        choice = None if choice in ("auto", "none") else choice  # it is refused where there is nothing to choose
+    elif choice is None and parallel is False:
         choice = "auto"
     if choice is None:
         return
