@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-import orjson
-
 from gateway_async.call import Answer, Call, Headers, StreamAnswer
-from gateway_async.errors import GatewayError, InvalidRequest, UnsupportedParameter, UpstreamError
+from gateway_async.errors import GatewayError, UnsupportedParameter, UpstreamError
 from gateway_async.providers._base import Adapter, Authorizing, ChunkReader, UpstreamRequest
 from gateway_async.providers._errors import hide
 from gateway_async.secrets import Secret
@@ -78,8 +76,6 @@ class ProviderHandler:
         while True:
             try:
                 request = self._adapter.request(data, stream=call.stream)
-            except orjson.JSONEncodeError as problem:
-                raise InvalidRequest(f"the request can't be passed on: {problem}") from None
             except UnsupportedParameter as refused:
                 if not self._drops or refused.parameter not in data:
                     raise

@@ -7,11 +7,9 @@ retired upstream; its format is kept for the contract.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from gateway_async.config import AI21LabsConfig, Model, RouteType
 from gateway_async.errors import InvalidRequest, NotSupported, UnsupportedParameter
-from gateway_async.providers._adapter import JsonAdapter
+from gateway_async.providers._adapter import JsonAdapter, encoded
 from gateway_async.providers._answers import text_choice, text_completion, text_of
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest
 from gateway_async.providers._completions import completions_by_chat
@@ -87,7 +85,7 @@ class JambaAdapter(OpenAIAdapter):
         body["messages"] = [
             _message(message, f"messages.{at}") for at, message in enumerate(body["messages"])
         ]
-        sent = orjson.dumps({"model": self.model, **body})
+        sent = encoded({"model": self.model, **body})
         return UpstreamRequest(self.url, self.headers, sent, dropped=dropped)
 
 

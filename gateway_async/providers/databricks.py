@@ -7,11 +7,10 @@ endpoint's name in the address. Credentials are those of Databricks' environment
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import orjson
-
 from gateway_async.config import DatabricksConfig, Model, RouteType
 from gateway_async.databricks import Workspace
 from gateway_async.errors import ConfigError, UpstreamError
+from gateway_async.providers._adapter import encoded
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import upstream_error
@@ -101,7 +100,7 @@ class DatabricksAdapter:
         body = take(wanted, "Databricks", _TAKES[self.kind])
         if self.kind is RouteType.LLM_V1_CHAT:
             body["messages"] = conversation(body["messages"])
-        return UpstreamRequest(self.url, {"Content-Type": "application/json"}, orjson.dumps(body))
+        return UpstreamRequest(self.url, {"Content-Type": "application/json"}, encoded(body))
 
     async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
         """The request with the workspace's credentials, and its address where none is configured."""

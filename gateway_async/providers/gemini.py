@@ -6,11 +6,9 @@ https://ai.google.dev/api/generate-content, https://ai.google.dev/api/embeddings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from gateway_async.config import GeminiConfig, Model, RouteType
 from gateway_async.errors import UpstreamError
-from gateway_async.providers._adapter import JsonAdapter
+from gateway_async.providers._adapter import JsonAdapter, encoded
 from gateway_async.providers._answers import embedding_list, wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
@@ -83,7 +81,7 @@ class EmbeddingAdapter(JsonAdapter):
         """What to send upstream."""
         body = self.body(data, stream=stream)
         url = self.batch_url if "requests" in body else self.url
-        return UpstreamRequest(url, self.headers, orjson.dumps(body))
+        return UpstreamRequest(url, self.headers, encoded(body))
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body for one text, or for several."""

@@ -11,7 +11,7 @@ import orjson
 
 from gateway_async.config import MistralConfig, Model, RouteType
 from gateway_async.errors import InvalidRequest, UpstreamError
-from gateway_async.providers._adapter import JsonAdapter
+from gateway_async.providers._adapter import JsonAdapter, encoded
 from gateway_async.providers._answers import count_of, embedding_list, now, wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import CompletionsByChat
@@ -108,7 +108,7 @@ class CompletionAdapter(CompletionsByChat):
             return replace(request, dropped=legacy_dropped(data))
         body = {"model": self.model, **fim_request(data)}
         assert isinstance(self.chat, VariantAdapter)
-        return UpstreamRequest(self.fim_url, self.chat.headers, orjson.dumps(body))
+        return UpstreamRequest(self.fim_url, self.chat.headers, encoded(body))
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The chat's answer, as a completion of the route's model, made now."""

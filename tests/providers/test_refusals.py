@@ -358,3 +358,13 @@ def test_an_error_under_a_status_of_success_is_told_as_the_upstream_tells_it() -
 
     with pytest.raises(UpstreamError, match="openai reports an error: The model is warming up"):
         standard_answer(body, "openai", RouteType.LLM_V1_CHAT, "gpt")
+
+
+def test_a_request_nested_too_deeply_is_refused_by_everybody() -> None:
+    """It can be read, and not written again: the caller's fault, and no provider's mistake."""
+    deep = json.loads("[" * 600 + "]" * 600)
+    adapters = {(case.provider, case.kind): case for case in CASES.values()}
+
+    for case in adapters.values():
+        with pytest.raises(InvalidRequest, match="the request can't be passed on"):
+            replace(case, request={**case.request, "x_own": deep}).sent()
