@@ -51,7 +51,7 @@ from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._errors import invalid, reported_error, upstream_error
 from gateway_async.providers._requests import join_url, one_answer, plain_text, take
 from gateway_async.providers._streams import JsonReader, Lines
-from gateway_async.providers.openai_compatible import OpenAIAdapter
+from gateway_async.providers.openai_format.adapter import OpenAIAdapter
 from gateway_async.setting_types import Address
 from gateway_async.setting_types import ResolvedApiKey as ApiKey
 

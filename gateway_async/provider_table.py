@@ -1,6 +1,6 @@
 """The providers that speak OpenAI's format: a row each.
 
-What differs from one to the next stands here as data; `providers.openai_table` makes a provider of each. All of
+What differs from one to the next stands here as data; `providers.openai_format.table` makes a provider of each. All of
 them take the same settings: `api_key`, which a server of one's own may do without, and `api_base`, all that stands
 before `/chat/completions`, for another address than the usual one.
 

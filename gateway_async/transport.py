@@ -18,7 +18,7 @@ from anyio.lowlevel import current_token
 from pydantic_core import from_json
 
 from gateway_async.address import without_credentials
-from gateway_async.databricks import is_databricks, resolve
+from gateway_async.credentials.databricks import is_databricks, resolve
 from gateway_async.errors import (
     ConfigError,
     ConnectionFailed,

@@ -9,7 +9,6 @@ from hypothesis import settings
 
 from tests.support.upstream import MockUpstream, chat, mock_upstream
 
-
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 """The same examples each time; `HYPOTHESIS_PROFILE=default` looks for others."""

@@ -48,7 +48,7 @@ def get_provider(name: str) -> Provider:
     """
     _warn_of_taken_names()
     if (row := ROWS.get(name)) is not None:
-        from gateway_async.providers.openai_table import TableProvider
+        from gateway_async.providers.openai_format.table import TableProvider
 
         return TableProvider(row)
     if (place := PROVIDERS.get(name)) is None:

@@ -8,8 +8,8 @@ import orjson
 from gateway_async.providers._answers import MALFORMED, wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import invalid
-from gateway_async.providers.openai_answer import ChatReader, CompletionReader, standard_answer
-from gateway_async.providers.openai_compatible import OpenAIAdapter
+from gateway_async.providers.openai_format.adapter import OpenAIAdapter
+from gateway_async.providers.openai_format.answer import ChatReader, CompletionReader, standard_answer
 from gateway_async.sse import Event
 
 

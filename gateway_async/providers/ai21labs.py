@@ -15,7 +15,7 @@ from gateway_async.providers._base import Adapter, Json, UpstreamRequest
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._message_parts import check_said, earlier_call, role_of
 from gateway_async.providers._requests import as_list, functions_only, join_url, one_prompt, plain_text, take
-from gateway_async.providers.openai_compatible import OpenAIAdapter
+from gateway_async.providers.openai_format.adapter import OpenAIAdapter
 
 NAME, VENDOR = "ai21labs", "AI21"
 

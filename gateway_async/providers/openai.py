@@ -7,7 +7,7 @@ the address instead of the model in the body.
 
 from gateway_async.config import Model, OpenAIAPIType, OpenAIConfig, RouteType
 from gateway_async.providers._requests import join_url
-from gateway_async.providers.openai_compatible import PATHS, OpenAIAdapter
+from gateway_async.providers.openai_format.adapter import PATHS, OpenAIAdapter
 
 
 class OpenAI:

@@ -11,7 +11,6 @@ MAY_IMPORT: Mapping[str, str] = {
     # Nothing of ours.
     "base_models": "",
     "errors": "",
-    "held": "",
     "http1": "",
     "secrets": "",
     "sse": "",
@@ -29,11 +28,10 @@ MAY_IMPORT: Mapping[str, str] = {
     "zero_config": "provider_table",
     "config_file": "base_models config errors plugins provider_names zero_config",
     "validation": "config errors schemas",
+    "credentials": "errors provider_config",
     # The engine.
-    "aws": "errors held provider_config",
-    "aws_events": "sse",
     "call": "config",
-    "providers": "aws aws_events call config databricks errors google_credentials plugins provider_table schemas secrets sse",
+    "providers": "call config credentials errors plugins provider_table schemas secrets sse",
     "provider": "base_models call config errors providers setting_types",
     "policies": "call config errors schemas stores",
     "upstream": "config errors http1 providers",
@@ -43,10 +41,8 @@ MAY_IMPORT: Mapping[str, str] = {
     "local": "call config errors gateway paging streaming validation wire",
     # The client.
     "address": "errors",
-    "databricks": "errors held",
-    "google_credentials": "errors held",
     "retries": "errors",
-    "transport": "address databricks errors retries sse streaming wire",
+    "transport": "address credentials errors retries sse streaming wire",
     "client": "address config errors paging schemas streaming",
     "fluent": "address client config streaming",
     "": "client config errors fluent paging schemas streaming",
@@ -62,9 +58,9 @@ LATER: Mapping[str, str] = {
 ONLY_IN: Mapping[str, set[str]] = {
     "aiohttp": {"gateway_async.upstream_proxy"},
     "aiohappyeyeballs": {"gateway_async.http1.pool"},
-    "botocore": {"gateway_async.aws", "gateway_async.aws_events"},
-    "databricks": {"gateway_async.databricks"},
-    "google": {"gateway_async.google_credentials"},
+    "botocore": {"gateway_async.credentials.aws", "gateway_async.providers.bedrock.events"},
+    "databricks": {"gateway_async.credentials.databricks"},
+    "google": {"gateway_async.credentials.google"},
     "httptools": {"gateway_async.http1.connection"},
     "httpx": {"gateway_async.transport"},
     "limits": {"gateway_async.config"},
@@ -86,8 +82,6 @@ BASE = {"anyio", "httpx", "pydantic", "pydantic_core", "tenacity"}
 
 NEEDS_AN_EXTRA = {
     *(
-        "aws",
-        "aws_events",
         "call",
         "config_file",
         "gateway",
@@ -106,7 +100,7 @@ NEEDS_AN_EXTRA = {
 
 
 ALSO_FROM: Mapping[str, set[str]] = {
-    "vertex_ai_claude": {"anthropic_answer", "anthropic_request", "anthropic_stream"},
+    "vertex_ai.claude": {"anthropic.answer", "anthropic.request", "anthropic.stream"},
 }
 """Provider's module → modules of another provider that it may import: Vertex AI serves Claude in Anthropic's format."""
 
@@ -200,20 +194,16 @@ def test_a_client_needs_no_extra(module: Module) -> None:
 
 
 def test_a_provider_knows_no_other_provider() -> None:
-    """But `_base`, the OpenAI format that most speak, and modules of its own name."""
+    """But what all share, OpenAI's format, which most speak, and modules of its own."""
+    prefix = "gateway_async.providers."
     for module in in_package("gateway_async"):
-        package, _, name = module.name.rpartition(".")
-        if package != "gateway_async.providers":
+        if not module.name.startswith(prefix):
             continue
-        family = name.split("_")[0]
-        others = {
-            each.rpartition(".")[2] for each in module.imports if each.startswith("gateway_async.providers.")
-        }
-        shared = {each for each in others if each.startswith("_") or each.split("_")[0] in (family, "openai")}
-        assert others - shared - ALSO_FROM.get(name, set()) == set(), module.name
-        assert not others & {"openai"}, (
-            f"{module.name}: the format is openai_compatible's, OpenAI's own ways are not"
-        )
+        name = module.name.removeprefix(prefix)
+        others = {each.removeprefix(prefix) for each in module.imports if each.startswith(prefix)}
+        own = (name.split(".")[0], "openai_format")
+        foreign = {each for each in others if not each.startswith("_") and each.split(".")[0] not in own}
+        assert foreign - ALSO_FROM.get(name, set()) == set(), module.name
 
 
 def test_providers_touch_no_socket_and_no_clock_of_the_loop() -> None:

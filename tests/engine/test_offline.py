@@ -19,8 +19,8 @@ from gateway_async import (
     CompletionResponse,
 )
 from gateway_async.config_file import load_config
-from gateway_async.providers.offline_embeddings import DIMENSIONS
-from gateway_async.providers.offline_text import tokens
+from gateway_async.providers.offline.embeddings import DIMENSIONS
+from gateway_async.providers.offline.text import tokens
 
 USER = {"role": "user", "content": "What is the best day of the week?"}
 TOOL = {

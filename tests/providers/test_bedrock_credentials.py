@@ -21,8 +21,8 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.session import Session
 
 from gateway_async import AsyncGatewayClient, GatewayError
-from gateway_async.aws import BEARER_TOKEN, LARGE_BYTES, SESSION_NAME, Signer
 from gateway_async.config import AmazonBedrockConfig
+from gateway_async.credentials.aws import BEARER_TOKEN, LARGE_BYTES, SESSION_NAME, Signer
 from gateway_async.errors import ConfigError, NotSupported, UpstreamError
 from tests.providers.cases import CASES, Case
 from tests.support.server import running

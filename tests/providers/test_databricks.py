@@ -152,7 +152,7 @@ def fake_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_headers_are_used_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the SDK, which knows when its token ends, is asked again; what it is made of is kept."""
     now = 1000.0
-    monkeypatch.setattr("gateway_async.databricks.time.time", lambda: now)
+    monkeypatch.setattr("gateway_async.credentials.databricks.time.time", lambda: now)
     one = adapter()
 
     first, second = await asyncio.gather(sent(one), sent(one))
@@ -421,7 +421,7 @@ async def test_an_answer_of_the_token_service_that_is_none_is_told(monkeypatch: 
     def config(**_: object) -> object:
         raise KeyError("expires_in")
 
-    monkeypatch.setattr("gateway_async.databricks._config", config)
+    monkeypatch.setattr("gateway_async.credentials.databricks._config", config)
     with pytest.raises(UpstreamError, match="no Databricks credentials are found"):
         await adapter().authorize(UpstreamRequest("/x", {}, b""))
 

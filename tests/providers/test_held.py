@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway_async.held import FAILED_SECONDS, Held, Holder
+from gateway_async.credentials.held import FAILED_SECONDS, Held, Holder
 from tests.support.tasks import others_done
 
 
@@ -35,7 +35,7 @@ class Source:
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the clock."""
     real, moved = time.time, [0.0]
-    monkeypatch.setattr("gateway_async.held.time.time", lambda: real() + moved[0])
+    monkeypatch.setattr("gateway_async.credentials.held.time.time", lambda: real() + moved[0])
 
     def move(seconds: float) -> None:
         moved[0] += seconds

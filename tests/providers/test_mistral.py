@@ -8,7 +8,7 @@ import pytest
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter, UpstreamError, UpstreamInvalid
 from gateway_async.providers._base import UpstreamResponse
-from gateway_async.providers.mistral_messages import call_id
+from gateway_async.providers.mistral.messages import call_id
 from tests.providers.cases import CASES, Case, read
 from tests.support.upstream import event
 

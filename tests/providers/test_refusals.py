@@ -10,7 +10,7 @@ import pytest
 from gateway_async import AsyncGatewayClient, RouteType
 from gateway_async.errors import InvalidRequest, UpstreamError, UpstreamInvalid
 from gateway_async.providers._base import UpstreamResponse
-from gateway_async.providers.openai_answer import standard_answer
+from gateway_async.providers.openai_format.answer import standard_answer
 from tests.providers.cases import CASES, Case, each, read
 from tests.support.upstream import MockUpstream, Reply, error, event, json_reply, stream
 

@@ -16,8 +16,8 @@ from google.oauth2.credentials import Credentials
 
 from gateway_async import AsyncGatewayClient
 from gateway_async.config import Model, RouteType, VertexAIConfig
+from gateway_async.credentials.google import GoogleCredentials
 from gateway_async.errors import ConfigError, InvalidRequest, UpstreamError, UpstreamInvalid
-from gateway_async.google_credentials import GoogleCredentials
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Authorizing, UpstreamRequest, UpstreamResponse
 from tests.providers.cases import CASES, Case
@@ -191,7 +191,9 @@ async def test_a_file_that_is_replaced_is_read_again(
         await held.headers()
 
     second.replace(first)
-    monkeypatch.setattr("gateway_async.held.time.time", lambda: datetime.now(UTC).timestamp() + 60)
+    monkeypatch.setattr(
+        "gateway_async.credentials.held.time.time", lambda: datetime.now(UTC).timestamp() + 60
+    )
     with pytest.raises(ConfigError, match="neither a service account's nor a user's"):
         await held.headers()
 
@@ -200,7 +202,7 @@ async def test_a_token_is_renewed_before_it_ends(google: Google, monkeypatch: py
     """Five minutes before; and a token that still lasts serves where no new one is to be had."""
     now = datetime.now(UTC).timestamp()
     start = now
-    monkeypatch.setattr("gateway_async.held.time.time", lambda: now)
+    monkeypatch.setattr("gateway_async.credentials.held.time.time", lambda: now)
     held = GoogleCredentials()
 
     async def token_after(seconds: float) -> str:
