@@ -1,6 +1,6 @@
 """AWS: whose credentials sign a request, and where its services stand.
 
-botocore, which the extra `bedrock` brings, is imported here and in `aws_events` only. Whatever asks for credentials (a
+botocore, which the extra `bedrock` brings, is imported here and in `providers.bedrock.events` only. Whatever asks for credentials (a
 file, another process, an address of the machine, AWS's token service) runs in a thread; a signature is made of what is
 held.
 
