@@ -119,7 +119,7 @@ class VariantReader(ChatReader):
 
     def _tell_role(self, value: Json) -> None:
         """The first chunk of each answer says whose it is, no other: who adds the chunks up adds it as well."""
-        for position, (choice, delta) in enumerate(messages(value)):
+        for position, (choice, delta) in enumerate(choices_of(value)):
             if choice.get("index", position) in self._begun:
                 delta.pop("role", None)
             else:
@@ -133,7 +133,7 @@ class VariantCompletionReader(VariantReader, CompletionReader):
         pass
 
 
-def messages(value: Json) -> Iterator[tuple[Json, Json]]:
+def choices_of(value: Json) -> Iterator[tuple[Json, Json]]:
     """Each choice of an answer or a chunk that has a message or a delta, with that."""
     for choice in value.get("choices") or ():
         for name in ("message", "delta"):

@@ -20,7 +20,7 @@ from gateway_async.errors import (
 )
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import UpstreamResponse
-from gateway_async.providers.bedrock import maker
+from gateway_async.providers.bedrock.provider import maker
 from tests.providers.cases import CASES, Case, each, frame_bytes, read
 from tests.providers.test_strange import MANY, assert_standard, mutated
 
