@@ -52,6 +52,8 @@ class Gateway:
     def reload(self, config: GatewayConfig) -> None:
         """Serve another configuration from the next call on; calls under way are not touched.
 
+        May be called in a thread: the table is built there, and replaced in one step.
+
         Raises:
             ConfigError: A route can't be built; nothing changes.
         """

@@ -28,7 +28,7 @@ async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
     Args:
         path: The configuration file.
         content: What `read` found in it before the configuration in force was loaded.
-        apply: Takes the new configuration, or raises `GatewayError` and changes nothing.
+        apply: Takes the new configuration, or raises `GatewayError` and changes nothing; called in a thread.
     """
     while True:
         content = await _look(path, content, apply)
@@ -54,7 +54,7 @@ async def _look(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
         return content
     try:
         config = await asyncio.to_thread(load_config, path)
-        apply(config)
+        await asyncio.to_thread(apply, config)  # a provider may be imported, or ten thousand routes be built
     except GatewayError as wrong:
         _log.error("the changed configuration is ignored, the one before stays in force:\n%s", wrong)
     except Exception:  # noqa: BLE001 - whatever a file makes go wrong, the next change of it must be seen
