@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +24,8 @@ def provider_of(value: Any) -> str | Provider:
     for name in (written, written.lower().replace("_", "-")):
         if settings_of(name) is not None:
             return Provider(name) if name in Provider.values() else name
+    from difflib import get_close_matches  # for those who misspell a name
+
     alike = get_close_matches(name, [*PROVIDER_CONFIGS, *offered()], n=1)
     meant = f" did you mean {alike[0]!r}?" if alike else ""
     raise ValueError(f"the provider {value!r} is not supported;{meant} there are {_known()}")

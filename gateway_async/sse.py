@@ -22,6 +22,45 @@ class Event(NamedTuple):
     data: bytes
 
 
+class Pieces:
+    """The beginning of something whose end has not come: put together once, not with every piece.
+
+    An image is an event, or a line, of megabytes.
+    """
+
+    __slots__ = ("_held", "_size")
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def add(self, piece: bytes) -> None:
+        """Hold a piece.
+
+        Raises:
+            ValueError: They are more than `MAX_EVENT_BYTES` together.
+        """
+        if not piece:
+            return
+        self._size += len(piece)
+        if self._size > MAX_EVENT_BYTES:
+            raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+        self._held.append(piece)
+
+    def endswith(self, end: bytes) -> bool:
+        """Whether the last piece ends so."""
+        return bool(self._held) and self._held[-1].endswith(end)
+
+    def take(self, more: bytes = b"") -> bytes:
+        """All that is held, and what comes behind it; nothing is held then."""
+        whole = b"".join([*self._held, more]) if self._held else more
+        self._held, self._size = [], 0
+        return whole
+
+
 class Decoder:
     """Reads events out of bytes as they come.
 
@@ -29,13 +68,10 @@ class Decoder:
         ValueError: An event grows beyond `MAX_EVENT_BYTES`.
     """
 
-    __slots__ = ("_held", "_pieces", "_size", "_started")
+    __slots__ = ("_held", "_pieces", "_started")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        """The beginning of an event. It is put together only when its end is there: an image comes in many pieces."""
-
-        self._size = 0
+        self._pieces = Pieces()
         self._held = b""
         """What can't be understood yet: half of a line end, or of the mark at the beginning."""
 
@@ -56,30 +92,20 @@ class Decoder:
                 data, self._held = data[:-1], b"\r"
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._pieces:
-            split = data.startswith(b"\n") and self._pieces[-1].endswith(b"\n")
+            split = data.startswith(b"\n") and self._pieces.endswith(b"\n")
             if not split and b"\n\n" not in data:
-                self._keep(data)
+                self._pieces.add(data)
                 return []
-            data = b"".join([*self._pieces, data])
-            self._pieces, self._size = [], 0
+            data = self._pieces.take(data)
         *blocks, rest = data.split(b"\n\n")
-        self._keep(rest)
+        self._pieces.add(rest)
         return [event for block in blocks if block and (event := _event(block)) is not None]
 
     def close(self) -> list[Event]:
         """The event that the end of the stream leaves without its blank line, if there is one."""
         held = b"" if self._started else self._held
-        block = b"".join([*self._pieces, held]).rstrip(b"\n")
-        self._pieces, self._size, self._held = [], 0, b""
+        block, self._held = self._pieces.take(held).rstrip(b"\n"), b""
         return [event for event in (_event(block),) if event is not None] if block else []
-
-    def _keep(self, piece: bytes) -> None:
-        if not piece:
-            return
-        self._size += len(piece)
-        if self._size > MAX_EVENT_BYTES:
-            raise ValueError(f"an event is larger than {MAX_EVENT_BYTES} bytes")
-        self._pieces.append(piece)
 
 
 def _event(block: bytes) -> Event | None:
@@ -106,4 +132,4 @@ def comment(text: str) -> bytes:
     return b": %b\n\n" % text.encode()
 
 
-__all__: Sequence[str] = ["MAX_EVENT_BYTES", "Decoder", "Event", "comment", "encode"]
+__all__: Sequence[str] = ["MAX_EVENT_BYTES", "Decoder", "Event", "Pieces", "comment", "encode"]

@@ -101,9 +101,9 @@ def _from_file(path: str) -> Any:
         known: Any = json.load(file)
     kind = known.get("type") if isinstance(known, dict) else None
     if kind == "service_account":
-        return ServiceAccount.from_service_account_info(known, scopes=SCOPES)  # type: ignore[no-untyped-call]
+        return ServiceAccount.from_service_account_info(known, scopes=SCOPES)  # type: ignore[no-untyped-call] # google-auth types it not
     if kind == "authorized_user":
-        return Credentials.from_authorized_user_info(known, scopes=SCOPES)  # type: ignore[no-untyped-call]
+        return Credentials.from_authorized_user_info(known, scopes=SCOPES)  # type: ignore[no-untyped-call] # as above
     raise ValueError(
         "it is neither a service account's nor a user's (others: in GOOGLE_APPLICATION_CREDENTIALS)"
     )

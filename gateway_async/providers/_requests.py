@@ -1,10 +1,8 @@
 """Parts of requests: what of OpenAI's a provider takes, under which name, and what it can't be given."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
-
-import orjson
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
@@ -92,6 +90,13 @@ def asks_for_nothing(name: str, value: Any) -> bool:
     return ANY in neutral or any(value is n or (value == n and type(value) is not bool) for n in neutral)
 
 
+def without_neutral(data: Json, names: Container[str]) -> Json:
+    """The request without those of these parameters that ask for nothing, for a vendor who refuses their names."""
+    return {
+        name: value for name, value in data.items() if name not in names or not asks_for_nothing(name, value)
+    }
+
+
 def one_answer(data: Json, vendor: str) -> None:
     """Accept a request for one answer, where the provider gives no more.
 
@@ -121,6 +126,16 @@ def one_prompt(data: Json, vendor: str) -> str:
 def as_list(value: Any) -> list[Any]:
     """The value in a list, unless it is one (`stop` may be a text or several)."""
     return value if isinstance(value, list) else [value]
+
+
+def own_name(data: Json, name: str, ours: str) -> None:
+    """Accept a request that does not use a vendor's own name of what the gateway has a name for.
+
+    Raises:
+        InvalidRequest: It does.
+    """
+    if name in data:
+        raise InvalidRequest.field(name, f"the gateway's name for it is {ours!r}")
 
 
 def texts_of(data: Json, vendor: str) -> list[str]:
@@ -182,60 +197,6 @@ def plain_text(content: Any, at: str, vendor: str) -> str:
                 f"{at}.content.{index}", f"{vendor} takes text only, not {part['type']!r}"
             )
     return "".join(part["text"] for part in content)
-
-
-def call_arguments(call: Json, at: str, vendor: str) -> tuple[str, Json]:
-    """The name and the arguments of a call that the assistant made before.
-
-    Args:
-        call: One of a message's `tool_calls`.
-        at: Its path in the body: `messages.1.tool_calls.0`.
-        vendor: The provider, as a sentence names it.
-
-    Raises:
-        InvalidRequest: It is no call of a function, or its arguments are no JSON object.
-    """
-    if not isinstance(function := call.get("function"), dict):
-        raise InvalidRequest.field(at, f"{vendor} takes calls of functions only")
-    try:
-        given = orjson.loads(function["arguments"] or "{}")
-    except orjson.JSONDecodeError:
-        given = None
-    if not isinstance(given, dict):
-        raise InvalidRequest.field(f"{at}.function.arguments", "a JSON object in a string is expected")
-    return function["name"], given
-
-
-def functions_only(data: Json, vendor: str) -> list[Json]:
-    """The functions among a request's tools, which must all be some.
-
-    Raises:
-        InvalidRequest: A tool is none; the error names it.
-    """
-    found = []
-    for index, tool in enumerate(data.get("tools") or ()):
-        if tool["type"] != "function" or not isinstance(tool.get("function"), dict):
-            raise InvalidRequest.field(f"tools.{index}", f"{vendor} takes functions, each under 'function'")
-        found.append(tool["function"])
-    return found
-
-
-def chosen_function(choice: Any, vendor: str) -> str | None:
-    """The name of the one function that `tool_choice` wants; None for `auto`, `none` and `required`.
-
-    Raises:
-        InvalidRequest: It is none of these.
-    """
-    if choice in ("auto", "none", "required"):
-        return None
-    function = (
-        choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
-    )
-    if isinstance(function, dict) and isinstance(name := function.get("name"), str):
-        return name
-    raise InvalidRequest.field(
-        "tool_choice", f"{vendor} takes 'auto', 'none', 'required' or one function's name"
-    )
 
 
 def join_url(base: str, *parts: str) -> str:

@@ -7,7 +7,7 @@ from gateway_async.errors import UpstreamInvalid
 from gateway_async.providers._answers import MALFORMED, json_object
 from gateway_async.providers._base import Json
 from gateway_async.providers._errors import broken_off, invalid
-from gateway_async.sse import MAX_EVENT_BYTES, Decoder, Event
+from gateway_async.sse import Decoder, Event, Pieces
 
 
 class EventDecoder(Protocol):
@@ -30,18 +30,20 @@ class Lines:
     """Finds lines: each that is not empty is an event without a name (newline-delimited JSON)."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = Pieces()
 
     def feed(self, data: bytes) -> list[Event]:
         """The lines that these bytes complete."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_EVENT_BYTES:
-            raise ValueError(f"a line is larger than {MAX_EVENT_BYTES} bytes")
+        if b"\n" not in data:
+            self._rest.add(data)
+            return []
+        *lines, rest = self._rest.take(data).split(b"\n")
+        self._rest.add(rest)
         return [Event("", stripped) for line in lines if (stripped := line.strip())]
 
     def close(self) -> list[Event]:
         """The last line, where it lacks its end."""
-        line, self._rest = self._rest.strip(), b""
+        line = self._rest.take().strip()
         return [Event("", line)] if line else []
 
 

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway_async.config import AI21LabsConfig, Model, RouteType
-from gateway_async.errors import InvalidRequest, NotSupported, UnsupportedParameter
+from gateway_async.errors import NotSupported, UnsupportedParameter
 from gateway_async.providers._adapter import JsonAdapter, encoded
 from gateway_async.providers._answers import text_choice, text_completion, text_of
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._message_parts import check_said, earlier_call, role_of
-from gateway_async.providers._requests import as_list, functions_only, join_url, one_prompt, plain_text, take
+from gateway_async.providers._requests import as_list, join_url, one_prompt, own_name, plain_text, take
+from gateway_async.providers._tools import functions_only
 from gateway_async.providers.openai_format.adapter import OpenAIAdapter
 
 NAME, VENDOR = "ai21labs", "AI21"
@@ -98,8 +99,7 @@ class JurassicAdapter(JsonAdapter):
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `POST /{model}/complete`."""
         for name, own in _RENAMED.items():
-            if own in data:
-                raise InvalidRequest.field(own, f"the gateway's name for it is {name!r}")
+            own_name(data, own, name)
         body = take(data, f"{VENDOR}'s Jurassic-2", _JURASSIC) | {"prompt": one_prompt(data, VENDOR)}
         if "stopSequences" in body:
             body["stopSequences"] = as_list(body["stopSequences"])

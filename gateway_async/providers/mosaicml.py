@@ -20,7 +20,7 @@ from gateway_async.providers._answers import (
 )
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import error_message, upstream_error
-from gateway_async.providers._requests import as_list, join_url, plain_text, take
+from gateway_async.providers._requests import as_list, join_url, own_name, plain_text, take, texts_of
 
 NAME, VENDOR = "mosaicml", "MosaicML"
 
@@ -89,7 +89,10 @@ class CompletionAdapter(_Adapter):
     def body(self, data: Json, *, stream: bool) -> Json:
         """The prompts."""
         parameters = _parameters(data)
-        return {"inputs": _texts(parameters.pop("prompt"), "prompt"), "parameters": parameters}
+        prompts = as_list(parameters.pop("prompt"))
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            raise InvalidRequest.field("prompt", f"{VENDOR} takes texts, not tokens")
+        return {"inputs": prompts, "parameters": parameters}
 
     def translate(self, value: Json, data: Json) -> Json:
         """A choice for each text."""
@@ -104,9 +107,8 @@ class EmbeddingAdapter(_Adapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The texts; what the caller adds stands beside them."""
-        _refuse(data, "inputs", "input")
-        body = take(data, VENDOR, {"input": "inputs"})
-        return {**body, "inputs": _texts(body["inputs"], "input")}
+        own_name(data, "inputs", "input")
+        return {**take(data, VENDOR, {"input": "inputs"}), "inputs": texts_of(data, VENDOR)}
 
     def translate(self, value: Json, data: Json) -> Json:
         """A vector for each text."""
@@ -152,20 +154,8 @@ def _turn(asked: str) -> str:
 
 
 def _parameters(data: Json) -> Json:
-    _refuse(data, "max_new_tokens", "max_tokens")
+    own_name(data, "max_new_tokens", "max_tokens")
     return take(data, VENDOR, _SAMPLING)
-
-
-def _refuse(data: Json, name: str, ours: str) -> None:
-    if name in data:
-        raise InvalidRequest.field(name, f"the gateway's name for it is {ours!r}")
-
-
-def _texts(value: Any, at: str) -> list[str]:
-    texts = as_list(value)
-    if not all(isinstance(text, str) for text in texts):
-        raise InvalidRequest.field(at, f"{VENDOR} takes texts, not tokens")
-    return texts
 
 
 def _outputs(value: Json) -> list[Any]:

@@ -21,7 +21,15 @@ from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import invalid
 from gateway_async.providers._google import google_error
 from gateway_async.providers._message_parts import check_said
-from gateway_async.providers._requests import as_list, join_url, one_prompt, plain_text, take, texts_of
+from gateway_async.providers._requests import (
+    as_list,
+    join_url,
+    one_prompt,
+    own_name,
+    plain_text,
+    take,
+    texts_of,
+)
 
 NAME, VENDOR = "palm", "PaLM"
 
@@ -116,7 +124,7 @@ class EmbeddingAdapter(_Adapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `:batchEmbedText`; Google takes a single text in place of a list with one."""
-        _refuse(data, "texts", "input")
+        own_name(data, "texts", "input")
         body = take(data, VENDOR, {"input": "texts"})
         texts_of(data, VENDOR)
         return body
@@ -137,18 +145,13 @@ _OPERATIONS: Mapping[RouteType, tuple[str, type[_Adapter]]] = {
 def _parameters(data: Json, takes: Mapping[str, str]) -> Json:
     for name, theirs in takes.items():
         if theirs != name:
-            _refuse(data, theirs, name)
+            own_name(data, theirs, name)
     body = take(data, VENDOR, takes)
     if "temperature" in body:
         body["temperature"] = 0.5 * body["temperature"]
     if "stopSequences" in body:
         body["stopSequences"] = as_list(body["stopSequences"])
     return body
-
-
-def _refuse(data: Json, name: str, ours: str) -> None:
-    if name in data:
-        raise InvalidRequest.field(name, f"the gateway's name for it is {ours!r}")
 
 
 def _message(message: Json, index: int) -> Json:

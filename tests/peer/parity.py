@@ -132,6 +132,14 @@ class Pair:
         return Exchange(self.upstream.take(), answer.status_code, answer.headers, text, cut)
 
 
+def assert_same(pair: Pair, case: Case) -> None:
+    """What ours did with a case is what mlflow's did: what went upstream, and what came of it."""
+    ours, theirs = pair.ask(case)
+
+    assert_same_request(case, ours, theirs)
+    assert_same_answer(case, ours, theirs)
+
+
 # --- the upstream request ---------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.peer.harness import Reply
-from tests.peer.parity import Case, Pair, assert_same_answer, assert_same_request, without_nulls
+from tests.peer.parity import Case, Pair, assert_same, assert_same_answer, assert_same_request, without_nulls
 
 HI = [{"role": "user", "content": "Hi"}]
 
@@ -114,10 +114,7 @@ REFUSED = [
 def test_what_jurassic_can_not_do_is_refused_as_mlflow_refuses_it(case: Case, pair: Pair) -> None:
     """The same status, and no upstream is called; the sentence is ours."""
     case = replace(case, why="the sentence is ours", sends=None, answers={})
-    ours, theirs = pair.ask(case)
-
-    assert_same_request(case, ours, theirs)
-    assert_same_answer(case, ours, theirs)
+    assert_same(pair, case)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests.peer.parity import (
     Exchange,
     Pair,
     assert_holds,
+    assert_same,
     assert_same_answer,
     assert_same_request,
     without_nulls,
@@ -252,10 +253,7 @@ BETTER = [
 @pytest.mark.parametrize("case", BETTER, ids=lambda case: case.name)
 def test_what_mlflow_leaves_untranslated_reaches_anthropic_in_its_own_shape(case: Case, pair: Pair) -> None:
     """Tools, their results, images and thoughts, both ways."""
-    ours, theirs = pair.ask(case)
-
-    assert_same_request(case, ours, theirs)
-    assert_same_answer(case, ours, theirs)
+    assert_same(pair, case)
 
 
 def has(*words: str) -> Any:
@@ -283,10 +281,7 @@ REFUSED = [
 def test_what_anthropic_can_not_do_is_refused_as_mlflow_refuses_it(case: Case, pair: Pair) -> None:
     """The same status, and no upstream is called."""
     case = replace(case, sends=None)
-    ours, theirs = pair.ask(case)
-
-    assert_same_request(case, ours, theirs)
-    assert_same_answer(case, ours, theirs)
+    assert_same(pair, case)
 
 
 def failure(status: int, kind: str, **headers: str) -> Reply:

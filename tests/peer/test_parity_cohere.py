@@ -20,6 +20,7 @@ from tests.peer.parity import (
     Exchange,
     Pair,
     assert_holds,
+    assert_same,
     assert_same_answer,
     assert_same_request,
     without_nulls,
@@ -216,10 +217,7 @@ REFUSED = [
 def test_what_cohere_can_not_do_is_refused_as_mlflow_refuses_it(case: Case, pair: Pair) -> None:
     """The same status, and no upstream is called; the sentence is ours."""
     case = replace(case, why=case.why or "the sentence is ours", sends=None, answers={})
-    ours, theirs = pair.ask(case)
-
-    assert_same_request(case, ours, theirs)
-    assert_same_answer(case, ours, theirs)
+    assert_same(pair, case)
 
 
 @pytest.mark.parametrize(

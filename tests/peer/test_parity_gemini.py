@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.peer.harness import Reply
-from tests.peer.parity import Case, Pair, assert_same_answer, assert_same_request, without_nulls
+from tests.peer.parity import Case, Pair, assert_same, assert_same_answer, assert_same_request, without_nulls
 
 VECTORS: list[dict[str, Any]] = [{"values": [0.5, -0.25]}, {"values": [1.5, 2]}]
 TEXT = {"candidates": [{"content": {"parts": [{"text": "Hello"}], "role": "model"}, "finishReason": "STOP"}]}
@@ -60,10 +60,7 @@ def test_what_is_asked_of_the_vectors_goes_along(pair: Pair) -> None:
         },
     )
 
-    ours, theirs = pair.ask(case)
-
-    assert_same_request(case, ours, theirs)
-    assert_same_answer(case, ours, theirs)
+    assert_same(pair, case)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +115,4 @@ def test_chat_and_completions_are_ours(case: Case, pair: Pair) -> None:
 def test_what_can_not_be_asked_is_refused_as_mlflow_refuses_it(case: Case, pair: Pair) -> None:
     """The same status, and no upstream is called; the sentence is ours."""
     case = replace(case, why="the sentence is ours", sends=None, answers={})
-    ours, theirs = pair.ask(case)
-
-    assert_same_request(case, ours, theirs)
-    assert_same_answer(case, ours, theirs)
+    assert_same(pair, case)

@@ -14,6 +14,7 @@ from tests.peer.parity import (
     Case,
     Exchange,
     Pair,
+    assert_same,
     assert_same_answer,
     assert_same_request,
     without_nulls,
@@ -130,10 +131,7 @@ def test_a_call_is_mlflows(case: Case, pair: Pair) -> None:
 def test_what_can_not_be_asked_is_refused_as_mlflow_refuses_it(case: Case, pair: Pair) -> None:
     """The same status, and no upstream is called; the sentence is ours."""
     case = replace(case, why="the sentence is ours", sends=None, answers={})
-    ours, theirs = pair.ask(case)
-
-    assert_same_request(case, ours, theirs)
-    assert_same_answer(case, ours, theirs)
+    assert_same(pair, case)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from tests.providers.cases import Case, each
 from tests.providers.test_sdk_against_our_fakes import address
+from tests.providers.through import replay
 from tests.support.upstream import MockUpstream, Reply
 
 TOKEN = "key-recorded"
@@ -36,11 +37,6 @@ def client(shared_upstream: MockUpstream) -> Iterator[openai.OpenAI]:
     """OpenAI's client, as Databricks makes it."""
     with openai.DefaultHttpxClient(trust_env=False, timeout=20.0) as http:
         yield openai.OpenAI(api_key=TOKEN, base_url=shared_upstream.url, max_retries=0, http_client=http)
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 QUERIES = set(inspect.signature(ServingEndpointsAPI.query).parameters)

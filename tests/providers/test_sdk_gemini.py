@@ -12,7 +12,8 @@ from pydantic.alias_generators import to_camel
 
 from tests.providers.cases import Case, each
 from tests.providers.test_sdk_against_our_fakes import address
-from tests.support.upstream import MockUpstream, Received, Reply
+from tests.providers.through import replay
+from tests.support.upstream import MockUpstream, Received
 
 Json = dict[str, Any]
 
@@ -29,16 +30,6 @@ def client(shared_upstream: MockUpstream) -> Iterator[genai.Client]:
     )
     with genai.Client(api_key="key-recorded", vertexai=False, http_options=options) as client:
         yield client
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    if case.streams:
-        stream = case.stream_bytes()
-        pieces = [stream[at : at + 100] for at in range(0, len(stream), 100)]
-        upstream.reply(Reply(content_type="text/event-stream", script=pieces))
-    else:
-        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 def ask(client: genai.Client, case: Case) -> Any:

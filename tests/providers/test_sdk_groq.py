@@ -9,7 +9,8 @@ import groq
 import pytest
 
 from tests.providers.cases import Case, each
-from tests.support.upstream import MockUpstream, Reply
+from tests.providers.through import replay
+from tests.support.upstream import MockUpstream
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +29,6 @@ def ask(client: groq.Groq, case: Case) -> Any:
     body = dict(case.upstream_request["body"])
     forgotten = {name: body.pop(name) for name in ("stream_options",) if name in body}
     return call(**body, extra_body=forgotten)
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    if case.streams:
-        stream = case.stream_bytes()
-        pieces = [stream[at : at + 100] for at in range(0, len(stream), 100)]
-        upstream.reply(Reply(content_type="text/event-stream", script=pieces))
-    else:
-        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 def assert_asked(upstream: MockUpstream, case: Case) -> None:

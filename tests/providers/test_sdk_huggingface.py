@@ -10,7 +10,8 @@ from huggingface_hub import InferenceClient, errors
 
 from tests.providers.cases import Case, each
 from tests.providers.test_sdk_against_our_fakes import address
-from tests.support.upstream import MockUpstream, Received, Reply
+from tests.providers.through import replay
+from tests.support.upstream import MockUpstream, Received
 
 Json = dict[str, Any]
 
@@ -19,16 +20,6 @@ def of_server(case: Case) -> bool:
     """The upstream's side is the server's own, as the client's types know it."""
     known = case.provider == "huggingface-text-generation-inference" and case.shape is None
     return known and "guideline" not in case.request
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    if case.streams:
-        stream = case.stream_bytes()
-        pieces = [stream[at : at + 100] for at in range(0, len(stream), 100)]
-        upstream.reply(Reply(content_type="text/event-stream", script=pieces))
-    else:
-        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 def ask(upstream: MockUpstream, case: Case) -> Any:

@@ -12,7 +12,8 @@ from mistralai.client.errors import HTTPValidationError, MistralError, SDKError
 
 from tests.providers.cases import Case, each
 from tests.providers.test_sdk_against_our_fakes import address
-from tests.support.upstream import MockUpstream, Received, Reply
+from tests.providers.through import replay
+from tests.support.upstream import MockUpstream, Received
 
 Json = dict[str, Any]
 
@@ -28,16 +29,6 @@ def of_mistral(case: Case) -> bool:
     """The upstream's side is Mistral's own, at its own address."""
     url = urlsplit(case.upstream_request["url"])
     return case.provider == "mistral" and case.shape is None and url.hostname == "api.mistral.ai"
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    if case.streams:
-        stream = case.stream_bytes()
-        pieces = [stream[at : at + 100] for at in range(0, len(stream), 100)]
-        upstream.reply(Reply(content_type="text/event-stream", script=pieces))
-    else:
-        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 def ask(client: Mistral, case: Case) -> Any:

@@ -10,7 +10,8 @@ import together
 
 from tests.providers.cases import Case, each
 from tests.providers.test_sdk_against_our_fakes import address
-from tests.support.upstream import MockUpstream, Received, Reply
+from tests.providers.through import replay
+from tests.support.upstream import MockUpstream, Received
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +28,6 @@ def of_together(case: Case) -> bool:
     """The upstream's side is Together AI's own, at its own address."""
     url = urlsplit(case.upstream_request["url"])
     return case.provider == "togetherai" and case.shape is None and url.hostname == "api.together.xyz"
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    if case.streams:
-        stream = case.stream_bytes()
-        pieces = [stream[at : at + 100] for at in range(0, len(stream), 100)]
-        upstream.reply(Reply(content_type="text/event-stream", script=pieces))
-    else:
-        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 def ask(client: together.Together, case: Case) -> Any:

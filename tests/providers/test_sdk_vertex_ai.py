@@ -13,7 +13,8 @@ import pytest
 from tests.providers.cases import Case, each
 from tests.providers.published.vertex_ai import check_sent
 from tests.providers.test_sdk_against_our_fakes import address
-from tests.support.upstream import MockUpstream, Reply
+from tests.providers.through import replay
+from tests.support.upstream import MockUpstream
 
 KEY = "key-recorded"
 CHAT = "/chat/completions"
@@ -46,16 +47,6 @@ def claudes_http() -> Iterator[Any]:
     """Connections for Anthropic's client."""
     with anthropic.DefaultHttpxClient(trust_env=False, timeout=20.0) as http:
         yield http
-
-
-def replay(upstream: MockUpstream, case: Case) -> None:
-    """Answer as recorded from now on."""
-    if case.streams:
-        stream = case.stream_bytes()
-        pieces = [stream[at : at + 100] for at in range(0, len(stream), 100)]
-        upstream.reply(Reply(content_type="text/event-stream", script=pieces))
-    else:
-        upstream.reply(Reply(case.upstream_body, case.upstream_status, headers=case.upstream_headers))
 
 
 # --- OpenAI's -----------------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import call_arguments, data_url, web_url
-
-_NOT_CARRIED = ("audio", "function_call")
-"""What OpenAI's assistant may have said that the Messages API has no block for."""
+from gateway_async.providers._message_parts import check_said
+from gateway_async.providers._requests import data_url, web_url
+from gateway_async.providers._tools import call_arguments
 
 
 def conversation(messages: list[Json]) -> tuple[Any, list[Json]]:
@@ -49,9 +48,7 @@ def conversation(messages: list[Json]) -> tuple[Any, list[Json]]:
 
 
 def _assistant(message: Json, at: str) -> Any:
-    for name in _NOT_CARRIED:
-        if message.get(name) is not None:
-            raise InvalidRequest.field(f"{at}.{name}", "Anthropic has nothing for it; leave it out")
+    check_said(message, at, "Anthropic")
     if (blocks := message.get("anthropic_blocks")) is not None:
         return _blocks(
             blocks, f"{at}.anthropic_blocks"

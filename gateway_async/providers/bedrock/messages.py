@@ -10,7 +10,9 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import call_arguments, data_url
+from gateway_async.providers._message_parts import check_said
+from gateway_async.providers._requests import data_url
+from gateway_async.providers._tools import call_arguments
 from gateway_async.providers.bedrock.adapter import VENDOR
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
@@ -46,9 +48,6 @@ _IN_MESSAGES = (
     *("reasoningContent", "searchResult", "toolUse", "toolResult"),
 )
 """Blocks by where they may stand. A part `{"type": "video", "video": {…}}` is such a block as Converse has it."""
-
-_NOT_CARRIED = ("audio", "function_call")
-"""What OpenAI's assistant may have said that Converse has no block for."""
 
 
 def conversation(messages: list[Json]) -> tuple[list[Json], list[Json]]:
@@ -86,9 +85,7 @@ def _turn(role: str, message: Json, at: str) -> tuple[str, list[Json]]:
 
 
 def _assistant(message: Json, at: str) -> list[Json]:
-    for name in _NOT_CARRIED:
-        if message.get(name) is not None:
-            raise InvalidRequest.field(f"{at}.{name}", f"{VENDOR} has nothing for it; leave it out")
+    check_said(message, at, VENDOR)
     blocks = _thoughts(message.get("thinking_blocks") or [], f"{at}.thinking_blocks")
     blocks += _blocks(message.get("content") or message.get("refusal"), at, _IN_MESSAGES)
     for index, call in enumerate(message.get("tool_calls") or []):

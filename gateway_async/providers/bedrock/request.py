@@ -11,7 +11,8 @@ import orjson
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import as_list, chosen_function, one_answer, take
+from gateway_async.providers._requests import as_list, one_answer, take
+from gateway_async.providers._tools import chosen_function
 from gateway_async.providers.bedrock.adapter import VENDOR
 from gateway_async.providers.bedrock.messages import cache_point, conversation
 

@@ -9,7 +9,8 @@ from typing import Any
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
 from gateway_async.providers._message_parts import check_said, earlier_call, image_address, role_of
-from gateway_async.providers._requests import as_list, chosen_function, functions_only, one_answer, take
+from gateway_async.providers._requests import as_list, one_answer, take
+from gateway_async.providers._tools import chosen_function, functions_only
 from gateway_async.providers.cohere.api import VENDOR, response_format
 
 _TAKES: Mapping[str, str] = {

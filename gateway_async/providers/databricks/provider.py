@@ -14,7 +14,7 @@ from gateway_async.providers._adapter import encoded
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import upstream_error
-from gateway_async.providers._requests import asks_for_nothing, join_url, take
+from gateway_async.providers._requests import join_url, take, without_neutral
 from gateway_async.providers._streams import EventReader
 from gateway_async.providers.databricks.answer import (
     ChatReader,
@@ -92,12 +92,7 @@ class DatabricksAdapter:
 
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The caller's own request, as far as it is known there."""
-        wanted = {
-            name: value
-            for name, value in data.items()
-            if name not in _OF_OTHERS or not asks_for_nothing(name, value)
-        }
-        body = take(wanted, "Databricks", _TAKES[self.kind])
+        body = take(without_neutral(data, _OF_OTHERS), "Databricks", _TAKES[self.kind])
         if self.kind is RouteType.LLM_V1_CHAT:
             body["messages"] = conversation(body["messages"])
         return UpstreamRequest(self.url, {"Content-Type": "application/json"}, encoded(body))

@@ -13,7 +13,8 @@ from typing import Any
 from gateway_async.errors import InvalidRequest
 from gateway_async.providers._base import Json
 from gateway_async.providers._message_parts import check_said
-from gateway_async.providers._requests import call_arguments, data_url, plain_text, web_url
+from gateway_async.providers._requests import data_url, plain_text, web_url
+from gateway_async.providers._tools import call_arguments
 
 VENDOR = "Gemini"
 

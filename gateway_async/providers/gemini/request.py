@@ -10,7 +10,8 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import as_list, chosen_function, take
+from gateway_async.providers._requests import as_list, take
+from gateway_async.providers._tools import chosen_function
 from gateway_async.providers.gemini.contents import VENDOR, conversation
 
 _SAMPLING: Mapping[str, str] = {

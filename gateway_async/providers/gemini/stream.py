@@ -18,7 +18,7 @@ from gateway_async.providers._errors import invalid
 from gateway_async.providers._google import google_stream_error
 from gateway_async.providers._streams import JsonReader
 from gateway_async.providers.gemini.answer import NAME, Candidate, blocked, logprobs, usage
-from gateway_async.sse import MAX_EVENT_BYTES, Decoder, Event
+from gateway_async.sse import Decoder, Event, Pieces
 
 _FIELD = re.compile(rb"(\xef\xbb\xbf)?((data|event|id|retry)?:|[\r\n])")
 
@@ -100,29 +100,22 @@ class BareErrors:
 
     def __init__(self) -> None:
         self._events = Decoder()
-        self._rest: list[bytes] = []
-        """The pieces of a line that has not ended: an image is a line of megabytes, which is put together once."""
-
-        self._size = 0
+        self._rest = Pieces()
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
-        self._rest.append(data)
-        self._size += len(data)
-        lines: list[bytes] = []
-        if b"\n" in data or b"\r" in data:
-            lines = b"".join(self._rest).splitlines(keepends=True)
-            # A carriage return at the end may be half of a line end.
-            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-            self._rest, self._size = [rest], len(rest)
-        if self._size > MAX_EVENT_BYTES:
-            raise ValueError(f"a line is larger than {MAX_EVENT_BYTES} bytes")
+        if b"\n" not in data and b"\r" not in data:
+            self._rest.add(data)
+            return []
+        lines = self._rest.take(data).splitlines(keepends=True)
+        # A carriage return at the end may be half of a line end.
+        if not lines[-1].endswith(b"\n"):
+            self._rest.add(lines.pop())
         return self._events.feed(b"".join(map(_as_field, lines)))
 
     def close(self) -> list[Event]:
         """The event that the end of the stream leaves without its blank line."""
-        lines = b"".join(self._rest).splitlines(keepends=True)
-        self._rest, self._size = [], 0
+        lines = self._rest.take().splitlines(keepends=True)
         return [*self._events.feed(b"".join(map(_as_field, lines))), *self._events.close()]
 
 

@@ -12,13 +12,8 @@ from gateway_async.errors import InvalidRequest
 from gateway_async.providers._answers import new_id, text_of
 from gateway_async.providers._base import Json
 from gateway_async.providers._message_parts import bare_image, earlier_call, only_keys, spoken
-from gateway_async.providers._requests import (
-    as_list,
-    chosen_function,
-    functions_only,
-    one_answer,
-    take,
-)
+from gateway_async.providers._requests import as_list, one_answer, take
+from gateway_async.providers._tools import chosen_function, functions_only
 
 VENDOR = "Text Generation Inference"
 

@@ -10,13 +10,13 @@ from itertools import count
 import orjson
 
 from gateway_async.config import MistralConfig, Model, RouteType
-from gateway_async.errors import InvalidRequest, UpstreamError
+from gateway_async.errors import UpstreamError
 from gateway_async.providers._adapter import JsonAdapter, encoded
 from gateway_async.providers._answers import count_of, embedding_list, now, wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import CompletionsByChat
 from gateway_async.providers._errors import reported_error, upstream_error
-from gateway_async.providers._requests import join_url, take
+from gateway_async.providers._requests import join_url, take, texts_of
 from gateway_async.providers._variant import VariantAdapter, VariantReader, choices_of
 from gateway_async.providers.mistral.answer import NAME, mend_choice, said
 from gateway_async.providers.mistral.messages import BLOCKS, VENDOR, has_names
@@ -124,9 +124,7 @@ class EmbeddingAdapter(JsonAdapter):
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `POST /embeddings`."""
         body = take(data, VENDOR, {"dimensions": "output_dimension", "metadata": "metadata"})
-        given = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        if not all(isinstance(text, str) for text in given):
-            raise InvalidRequest.field("input", f"{VENDOR} takes texts, not tokens")
+        texts_of(data, VENDOR)  # tokens are refused
         if data.get("encoding_format") == "float":
             body["encoding_format"] = "float"
         return {"model": self.model, **body}

@@ -8,7 +8,8 @@ from typing import Any
 
 from gateway_async.errors import InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
-from gateway_async.providers._requests import as_list, chosen_function, one_prompt, take
+from gateway_async.providers._requests import as_list, one_prompt, take
+from gateway_async.providers._tools import chosen_function
 from gateway_async.providers.mistral.messages import VENDOR, conversation
 
 _SAME = (

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_async.config import Model, RouteType, TogetherAIConfig
-from gateway_async.errors import InvalidRequest
 from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import embedding_list, text_of, wants_usage
 from gateway_async.providers._base import Adapter, Json
-from gateway_async.providers._requests import join_url, take
+from gateway_async.providers._requests import join_url, take, texts_of
 from gateway_async.providers._variant import (
     VariantAdapter,
     VariantCompletionReader,
@@ -109,11 +108,8 @@ class EmbeddingAdapter(JsonAdapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `POST /embeddings`."""
-        body = take(data, VENDOR, {})
-        given = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        if not all(isinstance(text, str) for text in given):
-            raise InvalidRequest.field("input", f"{VENDOR} takes texts, not tokens")
-        return {"model": self.model, **body}
+        texts_of(data, VENDOR)  # tokens are refused
+        return {"model": self.model, **take(data, VENDOR, {})}
 
     def translate(self, value: Json, data: Json) -> Json:
         """The vectors under the route's model."""

@@ -15,14 +15,8 @@ from gateway_async.providers._message_parts import (
     role_of,
     spoken,
 )
-from gateway_async.providers._requests import (
-    as_list,
-    chosen_function,
-    functions_only,
-    one_prompt,
-    plain_text,
-    take,
-)
+from gateway_async.providers._requests import as_list, one_prompt, plain_text, take
+from gateway_async.providers._tools import chosen_function, functions_only
 
 NAME, VENDOR = "togetherai", "Together AI"
 

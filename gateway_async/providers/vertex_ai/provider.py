@@ -17,7 +17,7 @@ from gateway_async.providers._authorized import Authorized
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import PARAMETERS, asks_for_nothing, join_url, take
+from gateway_async.providers._requests import PARAMETERS, join_url, take, without_neutral
 from gateway_async.providers.openai_format.adapter import OpenAIAdapter
 from gateway_async.providers.openai_format.answer import ChatReader, standard_answer
 from gateway_async.providers.vertex_ai.claude import ClaudeAdapter
@@ -30,18 +30,21 @@ _OPENAI = "endpoints/openapi"
 _KEYS = ("AIza", "AQ.")
 """How Google's API keys begin, which go into a header of their own."""
 
-_GEMINI = frozenset(
-    {
+_GEMINI: Mapping[str, str] = {
+    name: name
+    for name in (
         *("frequency_penalty", "function_call", "functions", "max_completion_tokens", "max_tokens", "n"),
         *("presence_penalty", "reasoning_effort", "response_format", "seed", "stop", "stream_options"),
         *("temperature", "tool_choice", "tools", "top_p", "web_search_options"),
-    }
-)
+    )
+}
 """What the endpoint's page lists for Google's models; it says that others pass without effect."""
 
 _OF_TOOLS = ("parallel_tool_calls", "tool_choice", "tools")
 
-_OF_CHATS = frozenset(PARAMETERS) - {"best_of", "echo", "suffix"}
+_OF_CHATS: Mapping[str, str] = {
+    name: name for name in PARAMETERS if name not in ("best_of", "echo", "suffix")
+}
 """What the models of others take is their own business."""
 
 
@@ -111,9 +114,7 @@ class ChatAdapter(OpenAIAdapter):
     def request(self, data: Json, *, stream: bool) -> UpstreamRequest:
         """The caller's own request, as far as the model takes it."""
         takes = _GEMINI if (self.model or "").startswith("google/") else _OF_CHATS
-        if not data.get("tools"):
-            takes -= {name for name in _OF_TOOLS if name in data and asks_for_nothing(name, data[name])}
-        body = take(data, VENDOR, {name: name for name in takes})
+        body = take(data if data.get("tools") else without_neutral(data, _OF_TOOLS), VENDOR, takes)
         body["messages"] = [_message(message) for message in body["messages"]]
         return OpenAIAdapter.request(self, body, stream=stream)
 
