@@ -19,7 +19,7 @@ from gateway_async.providers._answers import (
 )
 from gateway_async.providers._base import Json
 from gateway_async.providers._message_parts import check_said
-from gateway_async.providers._requests import as_list, one_answer, one_prompt, plain_text, take
+from gateway_async.providers._requests import as_list, one_answer, one_prompt, own_name, plain_text, take
 from gateway_async.providers._streams import JsonReader
 from gateway_async.providers.cohere.api import (
     CohereAdapter,
@@ -111,8 +111,7 @@ class EmbeddingAdapter(CohereAdapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `POST /embed`."""
-        if "texts" in data:
-            raise InvalidRequest.field("texts", "the gateway's name for it is 'input'")
+        own_name(data, "texts", "input")
         check_embedding(data)
         return {"model": self.model, **take(data, _API, {"input": "texts"})}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 from gateway_async.config import HuggingFaceTextGenerationInferenceConfig, Model, RouteType
-from gateway_async.errors import InvalidRequest, UnsupportedParameter
+from gateway_async.errors import UnsupportedParameter
 from gateway_async.providers._adapter import JsonAdapter
 from gateway_async.providers._answers import (
     Chunks,
@@ -21,7 +21,7 @@ from gateway_async.providers._answers import (
 from gateway_async.providers._base import Adapter, Json
 from gateway_async.providers._errors import error_of, reported_error
 from gateway_async.providers._message_parts import image_details
-from gateway_async.providers._requests import as_list, join_url, one_answer, one_prompt, take
+from gateway_async.providers._requests import as_list, join_url, one_answer, one_prompt, own_name, take
 from gateway_async.providers._streams import EventReader, JsonReader
 from gateway_async.providers._variant import VariantAdapter, VariantReader, choices_of
 from gateway_async.providers.huggingface.chat import chat_request, mend_choice
@@ -82,8 +82,7 @@ class CompletionAdapter(JsonAdapter):
         """The prompt and how it is to be continued."""
         given = {name: value for name, value in data.items() if name not in ("n", "prompt", "stream")}
         prompt = one_prompt(data, VENDOR)
-        if "max_new_tokens" in given:
-            raise InvalidRequest.field("max_new_tokens", "it is called 'max_tokens' here")
+        own_name(data, "max_new_tokens", "max_tokens")
         if stream and given.get("echo"):
             raise UnsupportedParameter.field("echo", f"{VENDOR} has it not in streams; leave it out")
         one_answer(data, VENDOR)
