@@ -18,8 +18,9 @@ from gateway_async.providers._answers import (
     wants_usage,
 )
 from gateway_async.providers._base import Adapter, Json
+from gateway_async.providers._claude_text import as_turn, text_finish
 from gateway_async.providers._completions import completions_by_chat
-from gateway_async.providers._requests import join_url
+from gateway_async.providers._requests import join_url, one_prompt
 from gateway_async.providers._streams import EventReader, JsonReader
 from gateway_async.providers.anthropic.answer import NAME, chat_answer
 from gateway_async.providers.anthropic.request import default_max_tokens, messages_request, sampling
@@ -27,8 +28,6 @@ from gateway_async.providers.anthropic.stream import MessagesReader, stream_erro
 
 _CHATS_ONLY = re.compile(r"claude-([3-9]|(opus|sonnet|haiku|fable|mythos)-\d)")
 """Models that the older API does not serve: all since Claude 3. Their completions are chats of one message."""
-
-_HUMAN, _ASSISTANT = "\n\nHuman: ", "\n\nAssistant:"
 
 
 class Anthropic:
@@ -80,21 +79,17 @@ class CompletionAdapter(JsonAdapter):
 
     def body(self, data: Json, *, stream: bool) -> Json:
         """The body of `POST /complete`."""
-        prompt = _one_text(data)
+        prompt = one_prompt(data, "Anthropic")
         if "top_p" in data:
             raise InvalidRequest.field("top_p", "Anthropic's completions take 'temperature' instead")
         body = sampling(data)
         body["max_tokens_to_sample"] = body.pop("max_tokens", default_max_tokens(self.model))
-        if prompt.startswith(_HUMAN.lstrip()):
-            prompt = "\n\n" + prompt
-        elif not prompt.startswith(_HUMAN):
-            prompt = _HUMAN + prompt
-        body["prompt"] = prompt if prompt.endswith(_ASSISTANT) else prompt + _ASSISTANT
+        body["prompt"] = as_turn(prompt)
         return {"model": self.model, **body}
 
     def translate(self, value: Json, data: Json) -> Json:
         """The completion; Anthropic counts no tokens here."""
-        choice = text_choice(0, value["completion"], _finish(value.get("stop_reason")))
+        choice = text_choice(0, value["completion"], text_finish(value.get("stop_reason")))
         answer_id = text_of(value.get("id") or new_id("cmpl"))
         return text_completion(value.get("model") or self.model, [choice], None, answer_id=answer_id)
 
@@ -118,19 +113,9 @@ class CompletionReader(JsonReader):
             return
         self._chunks.frame |= {key: text_of(value[key]) for key in ("id", "model") if value.get(key)}
         reason = value.get("stop_reason")
-        finish = None if reason is None else _finish(reason)
+        finish = None if reason is None else text_finish(reason)
         yield self._chunks.text(text_of(value["completion"]), finish)
         self.done = reason is not None
-
-
-def _one_text(data: Json) -> str:
-    if not isinstance(prompt := data["prompt"], str):
-        raise InvalidRequest.field("prompt", "Anthropic takes one text")
-    return prompt
-
-
-def _finish(reason: str | None) -> str:
-    return "stop" if reason == "stop_sequence" else "length"
 
 
 provider = Anthropic()

@@ -13,11 +13,11 @@ from gateway_async.config import RouteType
 from gateway_async.errors import InvalidRequest, NotSupported
 from gateway_async.providers._answers import Chunks, json_object, text_choice, text_completion, text_of
 from gateway_async.providers._base import Json, UpstreamRequest
+from gateway_async.providers._claude_text import HUMAN, as_turn, text_finish
 from gateway_async.providers._requests import as_list, one_answer, one_prompt, take
 from gateway_async.providers.bedrock.adapter import VENDOR, BedrockAdapter, FrameReader
 
 _MOST_TOKENS, _MOST_ASKED = 8191, 1_000_000
-_HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 _STREAM_HEADERS: Mapping[str, str] = {
     "Content-Type": "application/json",
@@ -111,31 +111,22 @@ def _anthropic_body(data: Json, stream: bool) -> Json:
     if data.get("max_tokens", 0) > _MOST_ASKED:
         raise InvalidRequest.field("max_tokens", f"at most {_MOST_ASKED} tokens can be asked for")
     body = _scaled(take(data, "Anthropic", _ANTHROPIC), 0.5)
-    prompt = body["prompt"]
-    if prompt.startswith(f"{_HUMAN} ".lstrip()):
-        prompt = "\n\n" + prompt
-    elif not prompt.startswith(f"{_HUMAN} "):
-        prompt = f"{_HUMAN} {prompt}"
     stops = as_list(body.get("stop_sequences", []))
     return {
         **body,
-        "prompt": prompt if prompt.endswith(_ASSISTANT) else prompt + _ASSISTANT,
+        "prompt": as_turn(body["prompt"]),
         "max_tokens_to_sample": min(body.get("max_tokens_to_sample", _MOST_TOKENS), _MOST_TOKENS),
-        "stop_sequences": stops if _HUMAN in stops else [*stops, _HUMAN],
+        "stop_sequences": stops if HUMAN in stops else [*stops, HUMAN],
     }
 
 
-def _anthropic_finish(reason: str | None) -> str:
-    return "stop" if reason == "stop_sequence" else "length"
-
-
 def _anthropic_texts(value: Json) -> list[tuple[str, str | None]]:
-    return [(value["completion"], _anthropic_finish(value["stop_reason"]))]
+    return [(value["completion"], text_finish(value["stop_reason"]))]
 
 
 def _anthropic_piece(value: Json) -> Piece:
     reason = value.get("stop_reason")
-    return 0, value["completion"], _anthropic_finish(reason) if reason else None, reason is not None
+    return 0, value["completion"], text_finish(reason) if reason else None, reason is not None
 
 
 # --- Amazon Titan Text --------------------------------------------------------------------------------------------
