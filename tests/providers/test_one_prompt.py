@@ -10,6 +10,8 @@ from tests.providers.cases import CASES
 ONE_TEXT = [
     "ai21labs/completions",
     "ai21labs/completions_jamba",
+    "anthropic/completions",
+    "anthropic/completions_today",
     "bedrock/completions_anthropic",
     "bedrock/completions_cohere",
     "bedrock/completions_llama",
@@ -18,7 +20,10 @@ ONE_TEXT = [
     "cohere/v1_completions",
     "gemini/completions",
     "gemini/stream_completions",
+    "huggingface-text-generation-inference/completions",
+    "mistral/completions",
     "palm/completions",
+    "togetherai/completions",
 ]
 
 
