@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_network
 from typing import Any, Protocol
 
 from gateway_async.config import RouteType, TimeoutsConfig
@@ -16,6 +18,35 @@ class Caller:
 
     address: str | None = None
     """Its network address; None in-process."""
+
+    key: str | None = None
+    """The name of the key that it came with."""
+
+    admin: bool = False
+    """It may change routes, limits and keys."""
+
+    routes: frozenset[str] | None = None
+    """The routes that it may call; None: all."""
+
+    request_id: str | None = None
+
+    @property
+    def user(self) -> str:
+        """Whom a limit per user counts: the key, else the address. An IPv6 host has 2**64 of these: it is one user."""
+        if self.key is not None:
+            return f"key {self.key}"
+        address = self.address or ""
+        if ":" in address and "." not in address:
+            return _network_of(address)
+        return address
+
+
+@lru_cache(maxsize=1024)
+def _network_of(address: str) -> str:
+    try:
+        return str(ip_network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address
 
 
 @dataclass(slots=True)

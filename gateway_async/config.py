@@ -7,12 +7,11 @@ line of it is wrong, is `config_file`'s.
 import re
 from enum import Enum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import (
     ConfigDict,
     Field,
-    NonNegativeFloat,
     PositiveFloat,
     SerializeAsAny,
     ValidationInfo,
@@ -20,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from gateway_async.base_models import ConfigModel, LimitModel, ResponseModel
+from gateway_async.base_models import ConfigModel, ResponseModel
+from gateway_async.limit_config import Limit, LimitsConfig, check_limit
 from gateway_async.provider_config import (
     AI21LabsConfig,
     AmazonBedrockConfig,
@@ -45,6 +45,7 @@ from gateway_async.provider_config import (
     VertexAIConfig,
 )
 from gateway_async.provider_names import needed_settings, plain_name, provider_of, read_settings
+from gateway_async.server_config import KeyConfig, ServerConfig, UpstreamConfig
 
 __all__ = [
     "AI21LabsConfig",
@@ -60,6 +61,7 @@ __all__ = [
     "GatewayConfig",
     "GeminiConfig",
     "HuggingFaceTextGenerationInferenceConfig",
+    "KeyConfig",
     "Limit",
     "LimitsConfig",
     "MistralConfig",
@@ -80,6 +82,7 @@ __all__ = [
     "ServerConfig",
     "TimeoutsConfig",
     "TogetherAIConfig",
+    "UpstreamConfig",
     "VertexAIConfig",
 ]
 
@@ -142,25 +145,6 @@ class AliasedConfigModel(ConfigModel):
     model_config = ConfigDict(populate_by_name=True)
 
 
-class Limit(LimitModel):
-    """How many calls may pass through a route in each period."""
-
-    calls: int
-    """Calls that may pass in each period; 0 closes the route."""
-
-    key: str | None = None
-    """`user` counts each caller apart; `route`, or nothing, counts all of them together."""
-
-    renewal_period: str
-    """Length of the period in the notation of the `limits` package: `minute`, `5 minutes`, `hour`."""
-
-
-class LimitsConfig(ConfigModel):
-    """The limits of a route."""
-
-    limits: list[Limit] | None = []  # noqa: RUF012 - the documented default; pydantic copies it
-
-
 class TimeoutsConfig(ConfigModel):
     """How long a call of a route may take, in seconds."""
 
@@ -184,6 +168,12 @@ class RouteConfig(AliasedConfigModel):
     route_type: RouteType = Field(alias="endpoint_type")
     model: Model
     limit: Limit | None = None
+    limits: list[Limit] | None = None
+    """Several limits; with `limit`, all of them hold."""
+
+    on_store_failure: Literal["allow", "deny"] = "allow"
+    """What becomes of a call whose limits can't be counted because the counters do not answer."""
+
     timeouts: TimeoutsConfig = TimeoutsConfig()
     drop_unsupported: bool = False
     """Leave out a parameter that the provider has nothing for, and say so in a header, instead of refusing it."""
@@ -254,8 +244,20 @@ class RouteConfig(AliasedConfigModel):
     def validate_limit(cls, value: Any) -> Any:
         """The limit, once its period can be understood."""
         if value:
-            _check_limit(Limit.model_validate(value))
+            check_limit(Limit.model_validate(value))
         return value
+
+    @field_validator("limits")
+    @classmethod
+    def validate_limits(cls, limits: list[Limit] | None) -> list[Limit] | None:
+        """The limits, once their periods can be understood."""
+        for limit in limits or ():
+            check_limit(limit)
+        return limits
+
+    def all_limits(self) -> list[Limit]:
+        """Every limit that holds for the route, the single one first."""
+        return [*([self.limit] if self.limit else []), *(self.limits or ())]
 
     def to_route(self) -> "Route":
         """What a client is told of this route."""
@@ -264,7 +266,7 @@ class RouteConfig(AliasedConfigModel):
             route_type=self.route_type.value,
             model=RouteModelInfo(name=self.model.name, provider=plain_name(self.model.provider)),
             route_url=f"{ROUTE_BASE}{self.name}{QUERY_SUFFIX}",
-            limit=self.limit,
+            limit=next(iter(self.all_limits()), None),
         )
 
 
@@ -323,21 +325,21 @@ class Endpoint(ResponseModel):
     limit: Limit | None = None
 
 
-class ServerConfig(ConfigModel):
-    """How the server behaves."""
-
-    max_body_mb: PositiveFloat = 32.0
-    """Largest body that a caller may send, in megabytes of 2**20 bytes."""
-
-    drain_seconds: NonNegativeFloat = 30.0
-    """How long requests under way may go on when the server stops."""
-
-
 class GatewayConfig(AliasedConfigModel):
     """All that a gateway is told by its file."""
 
     routes: list[RouteConfig] = Field(alias="endpoints")
     server: ServerConfig = ServerConfig()
+    store: str | None = None
+    """Where routes, limits and keys made at run time are kept: `sqlite:///file.db` or `postgresql://…`."""
+
+    counters: str | None = None
+    """Where limits are counted: `redis://…`; without it in the memory of this machine."""
+
+    api_keys: list[KeyConfig] = Field(alias="keys", default=[])
+    """Keys that let callers in, beside those that the store holds."""
+
+    upstream: UpstreamConfig = UpstreamConfig()
 
     @model_validator(mode="after")
     def validate_names(self) -> "GatewayConfig":
@@ -347,30 +349,9 @@ class GatewayConfig(AliasedConfigModel):
             if route.name in seen:
                 raise ValueError(f"two endpoints are named {route.name!r}; rename or remove one")
             seen.add(route.name)
+        names: set[str] = set()
+        for key in self.api_keys:
+            if key.name in names:
+                raise ValueError(f"two keys are named {key.name!r}; rename or remove one")
+            names.add(key.name)
         return self
-
-
-_PERIOD = re.compile(r"\s*([1-9]\d{0,5}\s*)?[a-z]+\s*", re.IGNORECASE | re.ASCII)
-
-
-def _check_limit(limit: Limit) -> None:
-    """Accept a limit whose numbers and period can be understood.
-
-    Raises:
-        ValueError: They can't; the message shows what would be.
-    """
-    from limits import parse  # of the extra `local`: a client that only reads limits does without
-
-    try:
-        # Alone, `parse` takes the first of several limits and reads 0 as 1.
-        if not _PERIOD.fullmatch(limit.renewal_period):
-            raise ValueError
-        parse(f"{max(limit.calls, 1)}/{limit.renewal_period}")
-    except ValueError:
-        raise ValueError(
-            f"renewal_period {limit.renewal_period[:40]!r} is not understood; write 'minute' or '5 minutes'"
-        ) from None
-    if limit.calls < 0:
-        raise ValueError(f"calls is {limit.calls}; it is 0 or more")
-    if limit.key not in (None, "user", "route"):
-        raise ValueError(f"key {limit.key!r} is not known; it is 'user' or 'route'")

@@ -11,6 +11,8 @@
     ├── PermissionDenied          403
     ├── NotFound                  404
     │   └── RouteNotFound         404
+    ├── Conflict                  409  somebody else changed it meanwhile
+    │   └── AlreadyExists         409  the name is taken
     ├── RateLimited               429  `retry_after`
     ├── NotSupported              501  this server does not offer the call
     ├── Unavailable               503  the gateway can't take the call now
@@ -25,7 +27,7 @@
         └── RequestTimeout        504
 
 On the wire an error is `{"detail", "error_code", "message"}` (`GatewayError.body`); the client rebuilds it with
-`from_response`. No message ever holds a key.
+`error_responses.from_response`. No message ever holds a key.
 """
 
 import json
@@ -34,9 +36,11 @@ from typing import Any, Self
 
 __all__ = [
     "ERROR_CODES",
+    "AlreadyExists",
     "BadRequest",
     "ClientError",
     "ConfigError",
+    "Conflict",
     "ConnectionFailed",
     "Detail",
     "GatewayError",
@@ -60,7 +64,6 @@ __all__ = [
     "UpstreamTimeout",
     "UpstreamUnavailable",
     "error_code",
-    "from_response",
 ]
 
 Detail = str | list[dict[str, Any]]
@@ -200,10 +203,27 @@ class RouteNotFound(NotFound):
     error_code = "RESOURCE_DOES_NOT_EXIST"
 
 
+class Conflict(GatewayError):
+    """What is to be changed is not as it was when it was read; somebody else changed it meanwhile."""
+
+    status, error_code = 409, "RESOURCE_CONFLICT"
+
+
+class AlreadyExists(Conflict):
+    """There is one of that name."""
+
+    error_code = "RESOURCE_ALREADY_EXISTS"
+
+
 class RateLimited(GatewayError):
-    """The route takes no more calls from this caller now; `retry_after` says how many seconds to wait."""
+    """The route takes no more calls from this caller now; `retry_after` says how many seconds to wait.
+
+    Attributes:
+        headers: `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, as the caller gets them.
+    """
 
     status, error_code = 429, "REQUEST_LIMIT_EXCEEDED"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class NotSupported(GatewayError):
@@ -317,61 +337,7 @@ ERROR_CODES: Mapping[int, str] = {
 }
 """The error code that stands for an HTTP status."""
 
-_OF_STATUS: Mapping[int, type[GatewayError]] = {
-    400: BadRequest,
-    401: Unauthenticated,
-    403: PermissionDenied,
-    404: NotFound,
-    405: MethodNotAllowed,
-    413: RequestTooLarge,
-    422: InvalidRequest,
-    429: RateLimited,
-    501: NotSupported,
-    502: UpstreamError,
-    503: Unavailable,
-    504: UpstreamTimeout,
-}
-
 
 def error_code(status: int) -> str:
     """The error code that stands for an HTTP status, `BAD_REQUEST` or `INTERNAL_ERROR` where none is listed."""
     return ERROR_CODES.get(status) or ("BAD_REQUEST" if 400 <= status < 500 else "INTERNAL_ERROR")
-
-
-def from_response(
-    status: int, body: Any, *, retry_after: float | None = None, call: str = ""
-) -> GatewayError:
-    """The error for an answer of a gateway, with the status's error code and the server's own detail.
-
-    Args:
-        status: The HTTP status, 400 or more.
-        body: The decoded JSON body, or the text where it is not JSON.
-        retry_after: Seconds from the `Retry-After` header.
-        call: What was called, for the message: `POST /gateway/chat/invocations`.
-    """
-    detail = body.get("detail", body) if isinstance(body, dict) else body
-    said = (isinstance(body, dict) and body.get("message")) or _sentence(detail) or "no detail was given"
-    code = error_code(status)
-    kind = _OF_STATUS.get(status) or (BadRequest if 400 <= status < 500 else GatewayError)
-    if isinstance(body, dict) and body.get("error_code") == RouteNotFound.error_code:
-        kind = RouteNotFound
-    error = kind(f"{code}: {call + ': ' if call else ''}{said}")
-    error.status, error.error_code, error.retry_after = status, code, retry_after
-    if isinstance(detail, str | list):
-        error.detail = detail
-    return error
-
-
-def _sentence(detail: Any) -> str:
-    """`detail` of an error body as one line for a person."""
-    if isinstance(detail, list):
-        return "; ".join(_field_sentence(entry) for entry in detail)
-    return detail if isinstance(detail, str) else json.dumps(detail)
-
-
-def _field_sentence(entry: Any) -> str:
-    if not isinstance(entry, dict):
-        return str(entry)
-    loc = entry.get("loc")
-    where = ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else ""
-    return f"{where}: {entry.get('msg', '')}" if where else str(entry.get("msg", ""))

@@ -19,13 +19,13 @@ from pydantic_core import from_json
 
 from gateway_async.address import without_credentials
 from gateway_async.credentials.databricks import is_databricks, resolve
+from gateway_async.error_responses import from_response
 from gateway_async.errors import (
     ConfigError,
     ConnectionFailed,
     GatewayError,
     InvalidAnswer,
     RequestTimeout,
-    from_response,
 )
 from gateway_async.retries import Retries
 from gateway_async.sse import Decoder

@@ -401,7 +401,7 @@ def test_unknown_keys_are_reported_with_their_place(write: Write) -> None:
         endpoint: []
         endpoints:
           - name: chat
-            limits: []
+            limitz: []
             endpoint_type: llm/v1/chat
             model:
               provider: OpenAI
@@ -422,7 +422,7 @@ def test_unknown_keys_are_reported_with_their_place(write: Write) -> None:
 
     assert [(p["line"], p["endpoint"], p["key"]) for p in found] == [
         (1, None, "endpoint"),
-        (4, "chat", "limits"),
+        (4, "chat", "limitz"),
         (8, "chat", "model.nmae"),
         (11, "chat", "model.config.openai_api_bse"),
         (12, "chat", "limit.keys"),

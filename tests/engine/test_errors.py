@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_async import GatewayError, MlflowException, errors
+from gateway_async.error_responses import from_response
 from gateway_async.errors import (
     ERROR_CODES,
     BadRequest,
@@ -34,7 +35,6 @@ from gateway_async.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
     error_code,
-    from_response,
 )
 
 TREE: dict[type[GatewayError], tuple[type[Exception], int, str]] = {

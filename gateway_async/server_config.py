@@ -1,0 +1,110 @@
+"""How a server behaves, who may use it, and what routes made over its API may reach."""
+
+import ipaddress
+from enum import Enum
+from typing import Any
+
+from pydantic import NonNegativeFloat, PositiveFloat, field_validator
+
+from gateway_async.base_models import ConfigModel
+from gateway_async.setting_types import ResolvedApiKey
+
+__all__ = ["KeyConfig", "Role", "ServerConfig", "UpstreamConfig", "key_name"]
+
+
+class ServerConfig(ConfigModel):
+    """How the server behaves."""
+
+    max_body_mb: PositiveFloat = 32.0
+    """Largest body that a caller may send, in megabytes of 2**20 bytes."""
+
+    request_seconds: PositiveFloat = 60.0
+    """How long a request may take to come in, headers and body; then its connection is closed."""
+
+    drain_seconds: NonNegativeFloat = 30.0
+    """How long requests under way may go on when the server stops."""
+
+    allow_unauthenticated: bool = False
+    """Serve callers without a key, on whatever address. Changes need an admin's key all the same."""
+
+    trusted_proxies: list[str] = []  # noqa: RUF012 - pydantic copies it
+    """Addresses and networks of proxies whose `X-Forwarded-For` says who calls."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def validate_trusted_proxies(cls, networks: list[str]) -> list[str]:
+        """The networks, once they are some."""
+        return [_network(network) for network in networks]
+
+
+class Role(str, Enum):
+    """What a key is for."""
+
+    CALLER = "caller"
+    """To call routes."""
+
+    ADMIN = "admin"
+    """To call routes, and to change them, their limits and the keys."""
+
+
+class KeyConfig(ConfigModel):
+    """A key that lets callers in, chosen by the operator."""
+
+    name: str
+    """Who it is for; limits per user count by it, and the audit log names it."""
+
+    key: ResolvedApiKey
+    """At least 16 characters."""
+
+    role: Role = Role.CALLER
+    routes: list[str] | None = None
+    """Names of the routes that it may call; absent: all."""
+
+    @field_validator("key")
+    @classmethod
+    def validate_length(cls, key: str) -> str:
+        """The key, once it can't be guessed by trying."""
+        if len(key) < 16:
+            raise ValueError("a key needs at least 16 characters, or somebody guesses it")
+        return key
+
+    @field_validator("name")
+    @classmethod
+    def validate_name(cls, name: str) -> str:
+        """The name, once it is one."""
+        return key_name(name)
+
+
+class UpstreamConfig(ConfigModel):
+    """What routes made over the API may reach and use. Those of the file may use all that the server can."""
+
+    allow_networks: list[str] = []  # noqa: RUF012 - pydantic copies it
+    """Private networks, such as `10.0.0.0/8`, that they may reach beside public addresses."""
+
+    allow_secrets: list[str] = []  # noqa: RUF012 - pydantic copies it
+    """The server's own credentials that they may use: `$NAME` of an environment variable, the path of a key's file,
+    and `aws`, `google` or `databricks` for what the server's environment has of these."""
+
+    @field_validator("allow_networks")
+    @classmethod
+    def validate_allow_networks(cls, networks: list[str]) -> list[str]:
+        """The networks, once they are some."""
+        return [_network(network) for network in networks]
+
+
+def key_name(name: str) -> str:
+    """The name of a key, once it is one: letters, digits, `-`, `_`, `.` and `@`, at most 100 of them.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not 0 < len(name) <= 100 or not all(c.isalnum() or c in "-_.@" for c in name):
+        raise ValueError("a key's name is 1 to 100 letters, digits, '-', '_', '.' and '@'")
+    return name
+
+
+def _network(written: Any) -> str:
+    try:
+        return str(ipaddress.ip_network(written))
+    except ValueError:
+        raise ValueError(f"{str(written)[:60]!r} is no network; write '10.0.0.0/8' or '10.1.2.3'") from None

@@ -1,0 +1,61 @@
+"""Where things are when nobody said: the store, and what stands beside it."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from gateway_async.errors import ConfigError
+
+SQLITE = "sqlite:///"
+"""What an address of SQLite begins with; then a path, relative or, with a fourth slash, absolute."""
+
+
+def store_address(given: str | None, configured: str | None) -> str | None:
+    """The store's address: the one given (`--store`), else `GATEWAY_STORE`, else the configuration's.
+
+    None where nobody named one.
+    """
+    return given or os.environ.get("GATEWAY_STORE") or configured or None
+
+
+def default_store() -> str:
+    """The address of a SQLite file in the user's state directory.
+
+    Raises:
+        ConfigError: There is no such directory, and it can't be made.
+    """
+    return f"{SQLITE}{state_dir() / 'gateway.db'}"
+
+
+def state_dir() -> Path:
+    """The user's directory for what programs keep, made for its user alone.
+
+    Raises:
+        ConfigError: It can't be made.
+    """
+    from platformdirs import user_state_path
+
+    path = user_state_path("ai-gateway")
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(
+            f"the directory {path} can't be made: {problem.strerror}; name a place for the store with --store or "
+            "GATEWAY_STORE"
+        ) from None
+    return path
+
+
+def beside(store: str, suffix: str) -> Path:
+    """The path of a file that belongs to a store: beside SQLite's, else in the user's state directory.
+
+    Every process of a machine that names the same store gets the same path.
+
+    Args:
+        store: The store's address.
+        suffix: What the file's name ends with, such as `-secret`.
+    """
+    if store.startswith(SQLITE):
+        path = Path(store.removeprefix(SQLITE).partition("?")[0]).resolve()
+        return path.with_name(path.name + suffix)
+    return state_dir() / f"store-{hashlib.sha256(store.encode()).hexdigest()[:16]}{suffix}"
