@@ -5,7 +5,7 @@ they started with.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -35,9 +35,13 @@ PAGE_SIZE = 3000
 class RouteEntry:
     """One route as it is served."""
 
+    config: RouteConfig
     route: Route
     kind: RouteType
     handler: Handler
+    upstream: Upstream
+    """The way to its provider."""
+
     unserved: str | None = None
     """Why the route can't be served, if it can't: its calls are refused with that, the others go on."""
 
@@ -47,17 +51,23 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig) -> None:
         self._upstream = Upstream()
-        self._table = _build(config, self._upstream)
+        self._guarded = Upstream()
+        self._table: Mapping[str, RouteEntry] = {}
+        self.serve(config.routes)
 
-    def reload(self, config: GatewayConfig) -> None:
-        """Serve another configuration from the next call on; calls under way are not touched.
+    def serve(self, routes: Iterable[RouteConfig], guarded: Iterable[RouteConfig] = ()) -> None:
+        """Serve these routes from the next call on; calls under way are not touched.
 
-        May be called in a thread: the table is built there, and replaced in one step.
+        A route that is served already, by the same configuration, stays as it is. May be called in a thread: the
+        table is built there, and replaced in one step.
 
-        Raises:
-            ConfigError: A route can't be built; nothing changes.
+        Args:
+            routes: Those whose makers may reach whatever this machine can.
+            guarded: Those that may reach public addresses only, and what `allow` permits.
         """
-        self._table = _build(config, self._upstream)
+        table = {route.name: self._entry(route, self._upstream) for route in routes}
+        table |= {route.name: self._entry(route, self._guarded) for route in guarded}
+        self._table = table
 
     def find(self, name: str) -> RouteEntry:
         """The route of this name.
@@ -105,6 +115,20 @@ class Gateway:
     async def aclose(self) -> None:
         """Close the connections to the providers."""
         await self._upstream.aclose()
+        await self._guarded.aclose()
+
+    def _entry(self, config: RouteConfig, upstream: Upstream) -> RouteEntry:
+        before = self._table.get(config.name)
+        if before and before.upstream is upstream and not before.unserved and before.config == config:
+            return before
+        route = config.to_route()
+        try:
+            handler = compose(_handler(config, route, upstream), config)
+        except GatewayError as problem:
+            _log.warning("the route %r is not served: %s", route.name, problem)
+            refuse = _Refuse(problem.message)
+            return RouteEntry(config, route, config.route_type, refuse, upstream, problem.message)
+        return RouteEntry(config, route, config.route_type, handler, upstream)
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,24 +138,6 @@ class Gateway:
 
 
 _NOBODY = Caller()
-
-
-def _build(config: GatewayConfig, upstream: Upstream) -> Mapping[str, RouteEntry]:
-    return {route.name: _entry(route, upstream) for route in config.routes}
-
-
-def _entry(config: RouteConfig, upstream: Upstream) -> RouteEntry:
-    route = config.to_route()
-    if route.limit is not None:
-        _log.warning(
-            "the limit of the route %r is shown, but this version does not enforce limits", route.name
-        )
-    try:
-        handler = _handler(config, route, upstream)
-    except GatewayError as problem:
-        _log.warning("the route %r is not served: %s", route.name, problem)
-        return RouteEntry(route, config.route_type, _Refuse(problem.message), problem.message)
-    return RouteEntry(route, config.route_type, compose(handler, config))
 
 
 def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:

@@ -85,7 +85,7 @@ class GatewayApp(Starlette):
             )
 
     def _reload(self, config: GatewayConfig) -> None:
-        self.gateway.reload(config)
+        self.gateway.serve(config.routes)
         self._body_limit = _body_limit(config)
 
     async def aclose(self) -> None:

@@ -182,7 +182,7 @@ async def test_a_reload_swaps_the_whole_table() -> None:
     }
     async with Gateway(load_config(first)) as gateway:
         entry = gateway.find("a")
-        gateway.reload(load_config(second))
+        gateway.serve(load_config(second).routes)
 
         with pytest.raises(RouteNotFound, match="'a'"):
             gateway.find("a")

@@ -457,12 +457,12 @@ async def test_calls_under_way_outlive_a_reload(upstream: Start) -> None:
     server, other = await upstream(script), await upstream(answering(answer(chat("Other").body)))
     async with serving(server.url) as gateway:
         streamed = await stream(gateway)
-        gateway.reload(config(other.url, {}))
+        gateway.serve(config(other.url, {}).routes)
         assert b"Other" in await ask(gateway)
         go.set()
         assert await read(streamed) == ["one", "two", "stop"]
         await streamed.aclose()
-        gateway.reload(config(server.url, {}))
+        gateway.serve(config(server.url, {}).routes)
         await at_rest(gateway)
         assert b"Hello" in await ask(gateway)
     assert server.connections == 1

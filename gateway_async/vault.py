@@ -1,0 +1,109 @@
+"""Encryption of what the store holds of providers: their settings, keys among them, of routes made over the API."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from gateway_async.errors import ConfigError
+
+VARIABLE = "GATEWAY_SECRET_KEY"
+"""The environment variable that holds the secret: one Fernet key, or several with commas between. The first encrypts,
+all decrypt, so that a new one can be put before the old."""
+
+_MAKE_ONE = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+
+
+class Vault:
+    """Seals settings, and opens what was sealed.
+
+    Args:
+        keys: Fernet keys; the first seals, all open.
+
+    Raises:
+        ConfigError: One of them is none.
+    """
+
+    def __init__(self, keys: list[str]) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise ConfigError(
+                f"{VARIABLE} is no secret key: 32 bytes in URL-safe base64 are needed; make one with {_MAKE_ONE}"
+            ) from None
+        self.fingerprints = [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys]
+        """What tells the keys apart without telling them, in their order."""
+
+    def seal(self, settings: dict[str, Any]) -> bytes:
+        """The settings, encrypted."""
+        return self._fernet.encrypt(orjson.dumps(settings))
+
+    def open(self, sealed: bytes) -> dict[str, Any]:
+        """The settings.
+
+        Raises:
+            ConfigError: They were sealed with another key.
+        """
+        try:
+            settings: dict[str, Any] = orjson.loads(self._fernet.decrypt(sealed))
+        except InvalidToken:
+            raise ConfigError(
+                f"its settings were encrypted with another secret than this gateway's; give that one in {VARIABLE}, or "
+                "make the route anew"
+            ) from None
+        return settings
+
+    def check(self, kept: str, store: str) -> None:
+        """Accept a store whose routes were sealed with one of these keys.
+
+        Args:
+            kept: The fingerprint that the store keeps.
+            store: The store's address, without a password.
+
+        Raises:
+            ConfigError: They were not.
+        """
+        if kept not in self.fingerprints:
+            raise ConfigError(
+                f"the routes in {store} are encrypted with another secret than this gateway has; give the one that the "
+                f"first gateway on this store made or was given, in {VARIABLE}"
+            )
+
+
+def open_vault(file: Path) -> Vault:
+    """The vault of a store: its key from `GATEWAY_SECRET_KEY`, else from a file, which is made when there is none.
+
+    Raises:
+        ConfigError: The key is none, or the file can't be read or made.
+    """
+    given = os.environ.get(VARIABLE, "").strip()
+    if given:
+        return Vault([key.strip() for key in given.split(",")])
+    try:
+        if not file.exists():
+            _make(file)
+        return Vault([file.read_text("ascii").strip()])
+    except (OSError, UnicodeDecodeError) as problem:
+        said = getattr(problem, "strerror", None) or "it holds no key"
+        raise ConfigError(
+            f"the secret in {file} can't be read or made: {said}; give one in {VARIABLE}, made with {_MAKE_ONE}"
+        ) from None
+
+
+def _make(file: Path) -> None:
+    """Write a new key, for its owner's eyes; whoever comes second finds it whole."""
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name)  # with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as writing:
+            writing.write(Fernet.generate_key())
+            writing.flush()
+            os.fsync(descriptor)
+        os.link(temporary, file)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(temporary)
