@@ -26,7 +26,7 @@ class RawAnswer:
 def request(line: str, *headers: bytes, body: bytes = b"", length: bool = True) -> bytes:
     """The bytes of a request, such as `POST /v1/embeddings`."""
     sized = [b"content-length: %d" % len(body)] if length else []
-    lines = [f"{line} HTTP/1.1".encode("latin-1"), b"host: test", *headers, *sized]
+    lines = [f"{line} HTTP/1.1".encode("latin-1"), b"host: localhost", *headers, *sized]
     return b"\r\n".join([*lines, b"", body])
 
 

@@ -1,14 +1,18 @@
 """The gateway as its users run it: a process that is started from the command line."""
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,10 @@ _OURS = ("MLFLOW_GATEWAY_", "GATEWAY_", "OPENAI_", "ANTHROPIC_", *(usual.variabl
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a process of ours: what this machine's user has set for a gateway is not in it."""
+    """The environment of a process of ours: what this machine's user has set for a gateway is not in it.
+
+    Each gets a state directory of its own, and so a store of its own, unless `extra` names one.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -31,7 +38,18 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     }
     paths = [str(ROOT), str(ROOT / "server"), os.environ.get("PYTHONPATH", "")]
     path = os.pathsep.join(path for path in paths if path)
-    return {**kept, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **(extra or {})}
+    found = {**kept, "PYTHONPATH": path, "COLUMNS": "200", "NO_COLOR": "1", **(extra or {})}
+    if not extra or "XDG_STATE_HOME" not in extra:
+        found["XDG_STATE_HOME"] = tempfile.mkdtemp(dir=_states())
+    return found
+
+
+@cache
+def _states() -> str:
+    """Where state directories are, until the tests end."""
+    folder = tempfile.mkdtemp(prefix="gateway-state-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 OURS = ("-m", "gateway_server")
