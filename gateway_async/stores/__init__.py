@@ -2,3 +2,32 @@
 
 One protocol for each kind of state in `base`; backends pass the same tests.
 """
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway_async.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gateway_async.stores.base import Counters
+
+
+def open_counters(address: str | None, path: Path | None) -> "Counters":
+    """What counts calls and tokens for all who share it.
+
+    Args:
+        address: None or `memory://`: all processes of this machine that name the same path.
+        path: The file through which they share; None: this process counts for itself.
+
+    Raises:
+        ConfigError: The address is of another kind, or what it needs is not installed, or the file can't be made.
+    """
+    scheme = (address or "memory://").partition("://")[0].lower()
+    if scheme == "memory":
+        from gateway_async.stores.shared_memory import SharedMemoryCounters
+
+        return SharedMemoryCounters(path)
+    raise ConfigError(
+        f"counters can't be kept at an address that begins with {scheme[:20]!r}; write 'memory://' for this machine, or "
+        "'redis://host:6379/0' for several ('rediss://', 'redis+unix://', 'valkey://', 'valkeys://', 'valkey+unix://')"
+    )

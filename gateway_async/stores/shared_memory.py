@@ -1,0 +1,269 @@
+"""Counters in memory that all processes of one machine share: exact, and without any other service.
+
+A file holds a table of records. Each is one moving window: its period in 60 parts, and the part that runs now.
+
+A process may be killed at any moment. The kernel then releases its lock, and the table is right as it is found: of
+every change, the last write is the one that makes it valid.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from struct import Struct
+
+from gateway_async.stores.base import CountersUnavailable, Level, Window
+from gateway_async.stores.shared_file import SharedFile
+
+_PARTS = 60
+"""Parts of a period. A unit comes back when the last part that it may have been counted in has passed wholly: at most
+1/60 of the period late, never early."""
+
+_RING = _PARTS + 1
+_RECORD = 320
+"""Bytes of a record: 16 of its name, 8 of its period in seconds, 8 of its newest part, 4 for the count of each part."""
+
+_RECORDS = 65_536
+_PROBES = 64
+"""How many places a record may be at."""
+
+_EMPTY = bytes(16)
+_BEING_MADE = b"\xff" * 16
+_MOST = 2**32 - 1
+"""A count stops here. Limits are below 2**31, so one that has got here is as full as can be."""
+
+_WAIT = 0.05
+"""Seconds that a call waits for the lock."""
+
+_YIELDS = 10
+"""How often it lets others run first: they hold the lock for microseconds."""
+
+_KNOWN = 16_384
+"""Places that a process remembers."""
+
+_LATER = 0.001
+"""Seconds by which a unit may be promised too late, for the sake of rounding."""
+
+_counts = Struct(f"{_RING}I").unpack_from
+
+
+class SharedMemoryCounters:
+    """Counts for every process of this machine that names the same file.
+
+    Args:
+        path: The file, made if it is not there (20 MB); None: the counts are this process's own.
+        records: Windows that can be counted at a time; one that was idle for its period makes room.
+        clock: Seconds, the same for all processes.
+
+    Raises:
+        ConfigError: The file can't be made or used.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        records: int = _RECORDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._records = records
+        self._clock = clock
+        self._boot = _boot()
+        self._places: dict[tuple[str, int], tuple[int, bytes]] = {}
+        self._open = False
+        self._hold()
+
+    async def take(self, calls: Sequence[Window], tokens: Sequence[Window] = ()) -> Sequence[Level]:
+        """Take one unit from each of `calls`, if each has one left and each of `tokens` too; else from none."""
+        if not self._open:
+            self._hold()
+        if not self._file.try_lock():
+            await self._wait()
+        try:
+            now = self._clock()
+            found = [self._read(window, now) for window in (*calls, *tokens)]
+            for state in found:
+                if state.left <= 0:
+                    return [state.level(now, 0) for state in found]
+            taken = found[: len(calls)]
+            for count in {state.count for state in taken}:
+                self._words[count] += 1
+            levels = [state.level(now, 1) for state in taken]
+            if tokens:
+                levels += [state.level(now, 0) for state in found[len(calls) :]]
+            return levels
+        finally:
+            self._file.unlock()
+
+    async def add(self, windows: Sequence[Window], amount: int) -> None:
+        """Count units that were used, though they may be more than were left."""
+        if not self._open:
+            self._hold()
+        if not self._file.try_lock():
+            await self._wait()
+        try:
+            now = self._clock()
+            for count in {self._read(window, now).count for window in windows}:
+                self._words[count] = min(self._words[count] + amount, _MOST)
+        finally:
+            self._file.unlock()
+
+    async def aclose(self) -> None:
+        """Let go of the file. The next call takes hold again."""
+        if self._open:
+            self._open = False
+            self._words.release()
+            self._numbers.release()
+            self._file.close()
+
+    def _hold(self) -> None:
+        size = _RECORD * (self._records + 1)  # the place of the first is the file's head
+        self._file = SharedFile(self._path, size=size, kind=b"gateway counts 1")
+        self._memory = self._file.memory
+        self._words = memoryview(self._memory).cast("I")
+        self._numbers = memoryview(self._memory).cast("Q")
+        self._places.clear()
+        self._open = True
+
+    async def _wait(self) -> None:
+        """Get the lock that another process has."""
+        for _ in range(_YIELDS):
+            os.sched_yield()
+            if self._file.try_lock():
+                return
+        deadline = time.monotonic() + _WAIT
+        pause = 0.0005
+        while (left := deadline - time.monotonic()) > 0:
+            await asyncio.sleep(min(pause, left))
+            if self._file.try_lock():
+                return
+            pause *= 2
+        raise CountersUnavailable(f"another process has held the counters for {_WAIT * 1000:.0f} ms")
+
+    def _read(self, window: Window, now: float) -> "_State":
+        """How far a window is filled now."""
+        place = self._place(window, now)
+        part = int(now * _PARTS / window.seconds)
+        newest = self._numbers[place // 8 + 3]
+        if part != newest:
+            self._turn(place, newest, part)
+        first = place + 32
+        return _State(window, part, first // 4 + part % _RING, self._memory[first : first + 4 * _RING])
+
+    def _turn(self, place: int, newest: int, part: int) -> None:
+        """Forget the parts of a record that are more than a period old."""
+        passed = part - newest
+        if not 0 < passed < _RING:  # all of them; or the record is from a time that never was
+            passed = _RING
+        begin = (part - passed + 1) % _RING
+        end = min(begin + passed, _RING)
+        first = place + 32
+        self._memory[first + 4 * begin : first + 4 * end] = bytes(4 * (end - begin))
+        self._memory[first : first + 4 * (passed - end + begin)] = bytes(4 * (passed - end + begin))
+        self._numbers[place // 8 + 3] = part
+
+    def _place(self, window: Window, now: float) -> int:
+        """Where the record of a window is."""
+        known = self._places.get((window.key, window.seconds))
+        if known is not None and self._memory[known[0] : known[0] + 16] == known[1]:
+            return known[0]
+        name = blake2b(f"{self._boot} {window.seconds} {window.key}".encode(), digest_size=16).digest()
+        place = self._find(name) or self._make(name, window, now)
+        if len(self._places) >= _KNOWN:
+            self._places.clear()
+        self._places[window.key, window.seconds] = place, name
+        return place
+
+    def _probes(self, name: bytes) -> Iterator[int]:
+        start = int.from_bytes(name[:8], "little")
+        for step in range(_PROBES):
+            yield _RECORD * (1 + (start + step) % self._records)
+
+    def _find(self, name: bytes) -> int | None:
+        for place in self._probes(name):
+            held = self._memory[place : place + 16]
+            if held == name:
+                return place
+            if held == _EMPTY:  # a place never gets empty again, so that what is behind it is always found
+                return None
+        return None
+
+    def _make(self, name: bytes, window: Window, now: float) -> int:
+        place = next((place for place in self._probes(name) if self._is_free(place, now)), None)
+        if place is None:
+            raise CountersUnavailable("the counters have no room: too many windows are in use")
+        self._memory[place : place + 16] = _BEING_MADE
+        self._memory[place + 16 : place + _RECORD] = bytes(_RECORD - 16)
+        self._numbers[place // 8 + 2] = window.seconds
+        self._numbers[place // 8 + 3] = int(now * _PARTS / window.seconds)
+        self._memory[place : place + 16] = name
+        return place
+
+    def _is_free(self, place: int, now: float) -> bool:
+        """Whether nobody has a record here, or it says nothing any more."""
+        seconds, newest = self._numbers[place // 8 + 2], self._numbers[place // 8 + 3]
+        return not seconds or not 0 <= int(now * _PARTS / seconds) - newest < _RING
+
+
+class _State:
+    """How far a window is filled at a moment.
+
+    Args:
+        window: Which.
+        part: The part that runs now.
+        count: Where the count of that part stands.
+        ring: The counts of all parts.
+    """
+
+    __slots__ = ("count", "left", "part", "ring", "window")
+
+    def __init__(self, window: Window, part: int, count: int, ring: bytes) -> None:
+        self.window = window
+        self.part = part
+        self.count = count
+        self.ring = ring
+        self.left = window.most - sum(_counts(ring))
+
+    def level(self, now: float, taken: int) -> Level:
+        """What the caller is told, who took a unit or none."""
+        left = self.left - taken
+        if left >= 0:
+            return Level(self.window, left, self._reset(now, taken), not self.left)
+        return Level(self.window, 0, self._reset_of_overdrawn(now), True)
+
+    def _reset(self, now: float, taken: int) -> float:
+        """Seconds until more units are left than now; rather a little more than less."""
+        split = 4 * ((self.part + 1) % _RING)
+        oldest_first = self.ring[split:] + self.ring[:split]
+        counted = oldest_first.lstrip(b"\0")
+        if counted:
+            return self._gone((len(oldest_first) - len(counted)) // 4, now)
+        if taken:
+            return self._gone(_PARTS, now)
+        return 0.0 if self.window.most else self.window.seconds
+
+    def _reset_of_overdrawn(self, now: float) -> float:
+        """The same where more was used than may be: seconds until one unit is left."""
+        split = (self.part + 1) % _RING
+        counts = _counts(self.ring)
+        left = self.left
+        for age, count in enumerate(counts[split:] + counts[:split]):
+            left += count
+            if left > 0:
+                return self._gone(age, now)
+        return self.window.seconds
+
+    def _gone(self, place: int, now: float) -> float:
+        """Seconds until a part has left the window, given its place among all, the oldest first."""
+        return (self.part + 1 + place) * self.window.seconds / _PARTS - now + _LATER
+
+
+def _boot() -> str:
+    """What tells this run of the machine from earlier ones, whose clock says nothing now."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
