@@ -123,7 +123,7 @@ class Document:
             config = GatewayConfig.model_validate(self._today)
         except ValidationError as invalid:
             problems += [
-                self._problem(entry["loc"], _words(entry))
+                self._problem(entry["loc"], words(entry))
                 for entry in invalid.errors(include_url=False, include_input=False)
                 if entry["loc"] or not problems
             ]
@@ -141,7 +141,7 @@ class Document:
         """The keys that mean nothing here, in the form of `ConfigError.problems`: misspelt, most likely."""
         return [
             self._problem(location, f"unknown key; known are {', '.join(known)}")
-            for location, known in _unknown([GatewayConfig], self._today, ())
+            for location, known in unknown_in([GatewayConfig], self._today, ())
         ]
 
     def unserved(self, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -262,9 +262,10 @@ def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
     return new
 
 
-def _unknown(
-    models: Sequence[type[BaseModel]], data: Any, at: Location
+def unknown_in(
+    models: Sequence[type[BaseModel]], data: Any, at: Location = ()
 ) -> Iterator[tuple[Location, list[str]]]:
+    """Where keys stand in data that none of the models has, and which they have there."""
     if not models or not isinstance(data, Mapping):
         return
     fields = {
@@ -276,14 +277,14 @@ def _unknown(
         if key not in fields:
             yield (*at, key), list(fields)
         elif models == [Model] and key == "config":
-            yield from _unknown(_settings_of(data.get("provider")), value, (*at, key))
+            yield from unknown_in(_settings_of(data.get("provider")), value, (*at, key))
         else:
             inner = [model for model in _models_in(fields[key]) if model is not ConfigModel]
             if isinstance(value, list):
                 for index, item in enumerate(value):
-                    yield from _unknown(inner, item, (*at, key, index))
+                    yield from unknown_in(inner, item, (*at, key, index))
             else:
-                yield from _unknown(inner, value, (*at, key))
+                yield from unknown_in(inner, value, (*at, key))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -303,7 +304,7 @@ def _settings_of(provider: Any) -> list[type[BaseModel]]:
     return [] if settings is None or settings is UnreadSettings else [settings]
 
 
-def _words(entry: Any) -> str:
+def words(entry: Any) -> str:
     """A validation error's message, without pydantic's prefix."""
     message = str(entry["msg"]).removeprefix("Value error, ")
     return "this key is missing" if entry["type"] == "missing" else message

@@ -8,7 +8,7 @@ operation's own path.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import (
     ConfigDict,
@@ -60,6 +60,19 @@ class OpenAIAPIType(str, Enum):
     @classmethod
     def _missing_(cls, value: object) -> "OpenAIAPIType | None":
         return next((kind for kind in cls if isinstance(value, str) and kind.value == value.lower()), None)
+
+
+OPENAI_BASE = "https://api.openai.com/v1"
+"""Where OpenAI's own servers are."""
+
+
+@runtime_checkable
+class UsesServerCredentials(Protocol):
+    """Settings that may let the server use credentials of its own, which stand in no setting."""
+
+    def server_credentials(self) -> str | None:
+        """Whose credentials of the server's they use: `aws`, `google`, `databricks`, a file's path; None: no such."""
+        ...
 
 
 class TogetherAIConfig(ConfigModel):
@@ -153,7 +166,7 @@ class OpenAIConfig(ConfigModel):
                     "openai_deployment_name goes with openai_api_type 'azure' or 'azuread', not 'openai'"
                 )
             if info.get("openai_api_base") is None:
-                info = {**info, "openai_api_base": "https://api.openai.com/v1"}
+                info = {**info, "openai_api_base": OPENAI_BASE}
             return info
         if info.get("openai_organization") is not None:
             raise ValueError(f"openai_organization goes with openai_api_type 'openai', not {kind.value!r}")
@@ -280,11 +293,19 @@ class AmazonBedrockConfig(ConfigModel):
     ]
     bedrock_api_base: Address | None = None
 
+    def server_credentials(self) -> str | None:
+        """Whose credentials of the server's they use: AWS's, also to take on a role."""
+        return None if isinstance(self.aws_config, AWSIdAndKey) else "aws"
+
 
 class DatabricksConfig(ConfigModel):
     """Settings of `databricks` and `databricks-model-serving`; what is absent comes from Databricks' environment."""
 
     databricks_api_base: Address | None = None
+
+    def server_credentials(self) -> str | None:
+        """Whose credentials of the server's they use: Databricks' always."""
+        return "databricks"
 
 
 class OpenAICompatibleConfig(ConfigModel):
@@ -335,6 +356,10 @@ class VertexAIConfig(ConfigModel):
     project: CloudName | None = None
     location: CloudName | None = None
     credentials: str | None = None
+
+    def server_credentials(self) -> str | None:
+        """Whose credentials of the server's they use: a file's that is named, else Google's where there is no key."""
+        return self.credentials or (None if self.api_key else "google")
 
     @model_validator(mode="after")
     def validate_place(self) -> "VertexAIConfig":

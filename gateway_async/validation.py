@@ -37,6 +37,24 @@ def decode(body: bytes) -> dict[str, Any]:
     Raises:
         InvalidRequest: The body is not JSON in UTF-8, or no object.
     """
+    data = json_object(body)
+    for key, value in data.items():
+        # orjson reads a whole number beyond 64 bits as a float, which is another number.
+        if type(value) is float and abs(value) >= _EXACT:
+            raise InvalidRequest.field(key, "a number this large can't be passed on as it is")
+    if b"null" in body:
+        data = {key: value for key, value in data.items() if value is not None}
+        if isinstance(messages := data.get("messages"), list):
+            data["messages"] = [_without_null(message) for message in messages]
+    return data
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body, as it is.
+
+    Raises:
+        InvalidRequest: The body is not JSON in UTF-8, or no object.
+    """
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as problem:
@@ -47,14 +65,6 @@ def decode(body: bytes) -> dict[str, Any]:
         kind = "an array" if isinstance(data, list) else "a single value"
         detail = [{"loc": ["body"], "msg": f"a JSON object is expected, not {kind}", "type": "dict_type"}]
         raise InvalidRequest(f"the body is {kind}; a JSON object is expected", detail=detail)
-    for key, value in data.items():
-        # orjson reads a whole number beyond 64 bits as a float, which is another number.
-        if type(value) is float and abs(value) >= _EXACT:
-            raise InvalidRequest.field(key, "a number this large can't be passed on as it is")
-    if b"null" in body:
-        data = {key: value for key, value in data.items() if value is not None}
-        if isinstance(messages := data.get("messages"), list):
-            data["messages"] = [_without_null(message) for message in messages]
     return data
 
 
@@ -91,7 +101,7 @@ def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
         return InvalidRequest(text, detail=[{"loc": ["body"], "msg": text, "type": "value_error"}])
     fields: dict[tuple[Any, ...], dict[str, Any]] = {}
     for entry in problem.errors(include_url=False, include_context=False, include_input=False):
-        loc = ("body", *_path(entry["loc"], data, missing=entry["type"] == "missing"))
+        loc = ("body", *path_in(entry["loc"], data, missing=entry["type"] == "missing"))
         fields.setdefault(
             (loc, entry["type"]), {"loc": list(loc), "msg": entry["msg"], "type": entry["type"]}
         )
@@ -100,7 +110,7 @@ def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
     return InvalidRequest("; ".join(lines), detail=detail)
 
 
-def _path(loc: Sequence[str | int], data: Any, *, missing: bool) -> list[str | int]:
+def path_in(loc: Sequence[str | int], data: Any, *, missing: bool) -> list[str | int]:
     """Where the field stands in the data: pydantic's path without the names of the union members it tried."""
     path: list[str | int] = []
     for index, part in enumerate(loc):

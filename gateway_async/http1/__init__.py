@@ -22,7 +22,7 @@ from gateway_async.http1.errors import (
     distrusted,
     reason,
 )
-from gateway_async.http1.pool import Pool
+from gateway_async.http1.pool import Guard, Pool
 from gateway_async.http1.request import USER_AGENT, Origin, head
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "USER_AGENT",
     "ConnectFailed",
     "ConnectTimeout",
+    "Guard",
     "Origin",
     "Pool",
     "ProtocolError",

@@ -4,7 +4,8 @@ import asyncio
 import math
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from aiohappyeyeballs import start_connection
 
@@ -22,16 +23,34 @@ NEXT_ADDRESS_SECONDS = 0.25
 """A host's next address is tried beside the one before it after this: RFC 8305, 'happy eyeballs'."""
 
 
+class Guard(Protocol):
+    """Says where connections may lead."""
+
+    def admit(self, host: str, addresses: Iterable[str]) -> None:
+        """Accept all that is about to be dialled.
+
+        Args:
+            host: As the request's address has it.
+            addresses: The addresses behind it.
+
+        Raises:
+            ValueError: One of them is not allowed; none is dialled.
+        """
+        ...
+
+
 class Pool:
     """Connections of one event loop, kept for the next request.
 
     Args:
         max_bytes: The largest answer that is read whole.
+        guard: Asked before a connection is made; without one, it may lead anywhere.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, guard: Guard | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self._max_bytes = max_bytes
+        self._guard = guard
         self._idle: dict[Origin, dict[Response, None]] = {}
         """Each origin's connections without a request, the one that was used last at the end."""
 
@@ -142,6 +161,10 @@ class Pool:
         host, port, tls = origin
         context = await self._context() if tls else None
         addresses = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        if (
+            self._guard is not None
+        ):  # here and not before: a name may mean another address each time it is asked
+            self._guard.admit(host, [str(place[0]) for *_, place in addresses])
         opened = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=self.loop)
         _, connection = await self.loop.create_connection(
             lambda: Response(self, origin, self._max_bytes),
