@@ -5,7 +5,7 @@ they started with.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,13 +15,16 @@ from gateway_async.errors import (
     GatewayError,
     InvalidRequest,
     NotSupported,
+    PermissionDenied,
     RouteNotFound,
 )
 from gateway_async.policies import compose
+from gateway_async.policies.meter import Meter
 from gateway_async.provider_call import ProviderHandler
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Responder
 from gateway_async.secrets import secrets_in
+from gateway_async.stores.base import Counters
 from gateway_async.upstream import Upstream
 from gateway_async.validation import validate
 
@@ -45,11 +48,29 @@ class RouteEntry:
     unserved: str | None = None
     """Why the route can't be served, if it can't: its calls are refused with that, the others go on."""
 
+    def admit(self, caller: Caller) -> None:
+        """Let pass who may call this route, and know of it.
+
+        Raises:
+            PermissionDenied: The caller's key is for other routes.
+        """
+        if caller.routes is not None and self.route.name not in caller.routes:
+            mine = ", ".join(sorted(caller.routes)) or "none"
+            raise PermissionDenied(
+                f"the key {caller.key!r} is not for the route {self.route.name!r}; it is for {mine}"
+            )
+
 
 class Gateway:
-    """Answers calls of the configured routes. An async context manager; it owns the connections to the providers."""
+    """Answers calls of the configured routes. An async context manager; it owns the connections to the providers.
 
-    def __init__(self, config: GatewayConfig) -> None:
+    Args:
+        config: What it serves.
+        counters: Where limits are counted, which stay their owner's; None: in this process, for it alone.
+    """
+
+    def __init__(self, config: GatewayConfig, counters: Counters | None = None) -> None:
+        self._meter = Meter(counters)
         self._upstream = Upstream()
         self._guarded = Upstream()
         self._table: Mapping[str, RouteEntry] = {}
@@ -86,9 +107,16 @@ class Gateway:
         """The routes that can't be served, and why."""
         return {name: entry.unserved for name, entry in self._table.items() if entry.unserved}
 
-    def routes(self, start: int = 0) -> tuple[list[Route], int | None]:
-        """A page of routes from an index on, and the index of the next page if there is one."""
-        entries = list(self._table.values())
+    def routes(
+        self, start: int = 0, only: Collection[str] | None = None
+    ) -> tuple[list[Route], int | None]:
+        """A page of routes from an index on, and the index of the next page if there is one.
+
+        Args:
+            start: The index of the first.
+            only: The names of those to count and to list; None: all.
+        """
+        entries = [entry for name, entry in self._table.items() if only is None or name in only]
         end = start + PAGE_SIZE
         return [entry.route for entry in entries[start:end]], end if end < len(entries) else None
 
@@ -103,17 +131,21 @@ class Gateway:
             caller: Who calls.
 
         Raises:
+            PermissionDenied: The caller's key is for other routes.
             InvalidRequest: The request is not well-formed, or the provider can't carry it.
             UpstreamError: The provider failed.
         """
+        caller = caller or _NOBODY
+        entry.admit(caller)
         data = validate(entry.kind, data)
         stream = data.get("stream") is True
         if stream and entry.kind is RouteType.LLM_V1_EMBEDDINGS:
             raise InvalidRequest.field("stream", "embeddings are not streamed; leave stream out")
-        return await entry.handler(Call(entry.route.name, entry.kind, data, stream, caller or _NOBODY))
+        return await entry.handler(Call(entry.route.name, entry.kind, data, stream, caller))
 
     async def aclose(self) -> None:
-        """Close the connections to the providers."""
+        """Count what is left to count, and close the connections to the providers."""
+        await self._meter.aclose()
         await self._upstream.aclose()
         await self._guarded.aclose()
 
@@ -123,7 +155,7 @@ class Gateway:
             return before
         route = config.to_route()
         try:
-            handler = compose(_handler(config, route, upstream), config)
+            handler = compose(_handler(config, route, upstream), config, self._meter)
         except GatewayError as problem:
             _log.warning("the route %r is not served: %s", route.name, problem)
             refuse = _Refuse(problem.message)

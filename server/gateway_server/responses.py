@@ -9,7 +9,7 @@ from starlette.types import Send
 
 from gateway_async import sse
 from gateway_async.call import StreamAnswer
-from gateway_async.errors import GatewayError, Unavailable, UpstreamError
+from gateway_async.errors import GatewayError, RateLimited, Unauthenticated, Unavailable, UpstreamError
 from gateway_server.dialects import Dialect
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -54,12 +54,16 @@ async def send_error(send: Send, error: GatewayError, dialect: Dialect) -> None:
 
 
 def error_headers(error: GatewayError) -> RawHeaders:
-    """`Retry-After`, in whole seconds, where the error says when to come back; the provider's id of the request."""
+    """`Retry-After`, in whole seconds, where the error says when to come back; what limit it met; the provider's id."""
     headers: RawHeaders = []
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
     if isinstance(error, UpstreamError) and error.upstream_request_id:
         headers += raw([("x-upstream-request-id", error.upstream_request_id)])
+    if isinstance(error, RateLimited):
+        headers += raw(error.headers)
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Bearer"))
     return headers
 
 

@@ -1,0 +1,76 @@
+"""What counts for all routes of a gateway: the counters, and what is still on its way to them."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from gateway_async.stores.base import Counters, CountersUnavailable, Level, Window
+
+_log = logging.getLogger("gateway_async")
+
+
+class Meter:
+    """Takes from counters before a call, and adds to them after it without keeping anybody waiting.
+
+    Args:
+        counters: Where to count; None for counters of this process alone, made when the first limit needs them.
+    """
+
+    def __init__(self, counters: Counters | None = None) -> None:
+        self._given = counters
+        self._own: Counters | None = None
+        self._adding: set[asyncio.Task[None]] = set()
+        self._failing = False
+
+    def counters(self) -> Counters:
+        """Where to count."""
+        if self._given is not None:
+            return self._given
+        if self._own is None:
+            from gateway_async.stores import open_counters  # for those who have limits
+
+            self._own = open_counters(None, None)
+        return self._own
+
+    async def take(self, calls: Sequence[Window], tokens: Sequence[Window]) -> Sequence[Level] | None:
+        """The level of each window, as `Counters.take` has it; None where nobody knows."""
+        if self._adding:
+            await asyncio.sleep(
+                0
+            )  # what calls that ended before have used counts, unless a network is in between
+        try:
+            levels = await self.counters().take(calls, tokens)
+        except CountersUnavailable as problem:
+            self._failed(problem)
+            return None
+        if self._failing:
+            self._failing = False
+            _log.info("limits are counted again")
+        return levels
+
+    def add(self, windows: Sequence[Window], amount: int) -> None:
+        """Count what was used, soon. The caller may be cancelled meanwhile, and hears of no failure."""
+        task = asyncio.create_task(self._add(windows, amount))
+        self._adding.add(task)
+        task.add_done_callback(self._adding.discard)
+
+    async def aclose(self) -> None:
+        """Wait for what is on its way to the counters; counters that were given stay open."""
+        while self._adding:
+            await asyncio.wait(self._adding)
+        own, self._own = self._own, None
+        if own is not None:
+            await own.aclose()
+
+    async def _add(self, windows: Sequence[Window], amount: int) -> None:
+        try:
+            await self.counters().add(windows, amount)
+        except CountersUnavailable as problem:
+            self._failed(problem)
+
+    def _failed(self, problem: CountersUnavailable) -> None:
+        if not self._failing:
+            self._failing = True
+            _log.warning(
+                "limits can't be counted: %s; until they can, each route's on_store_failure decides", problem
+            )
