@@ -19,9 +19,12 @@ from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
 from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, error_code
 from gateway_async.gateway import Gateway
+from gateway_async.key_ring import ADMIN_KEY, KeyRing
 from gateway_server.api import docs, health, invocations, limits, openai, routes
+from gateway_server.audit import Refusals
 from gateway_server.dialects import dialect_of
 from gateway_server.middleware.access_log import AccessLines, AccessLog
+from gateway_server.middleware.auth import Auth, Unkeyed
 from gateway_server.middleware.body_limit import BodyLimit
 from gateway_server.middleware.request_id import RequestId
 from gateway_server.mount import mounted
@@ -36,10 +39,18 @@ class GatewayApp(Starlette):
 
     Attributes:
         gateway: The engine that answers.
+        keys: The keys that open it.
+        refusals: Who was refused.
     """
 
     def __init__(
-        self, config: GatewayConfig, *, path: Path | None, content: bytes | None, access_log: bool
+        self,
+        config: GatewayConfig,
+        *,
+        path: Path | None,
+        content: bytes | None,
+        access_log: bool,
+        unkeyed: Unkeyed = Unkeyed.UNTIL_KEYS,
     ) -> None:
         self.gateway = Gateway(config)
         self._path = path
@@ -47,6 +58,10 @@ class GatewayApp(Starlette):
         self._watcher: asyncio.Task[None] | None = None
         self._body_limit = _body_limit(config)
         self._access_lines = AccessLines()
+        self._unkeyed, self._welcome = unkeyed, config.server.allow_unauthenticated
+        self.keys = KeyRing()
+        self.keys.configure(config.api_keys, os.environ.get(ADMIN_KEY))
+        self.refusals = Refusals(lambda: None)
         super().__init__(
             routes=[
                 *invocations.routes(self.gateway),
@@ -59,6 +74,12 @@ class GatewayApp(Starlette):
             middleware=[
                 Middleware(RequestId),
                 *([Middleware(AccessLog, lines=self._access_lines)] if access_log else []),
+                Middleware(
+                    Auth,
+                    ring=self.keys,
+                    unkeyed=lambda: Unkeyed.WELCOME if self._welcome else self._unkeyed,
+                    refused=self.refusals.note,
+                ),
                 Middleware(BodyLimit, max_bytes=lambda: self._body_limit),
             ],
             exception_handlers={
@@ -86,6 +107,8 @@ class GatewayApp(Starlette):
 
     def _reload(self, config: GatewayConfig) -> None:
         self.gateway.serve(config.routes)
+        self.keys.configure(config.api_keys, os.environ.get(ADMIN_KEY))
+        self._welcome = config.server.allow_unauthenticated
         self._body_limit = _body_limit(config)
 
     async def aclose(self) -> None:
@@ -95,10 +118,13 @@ class GatewayApp(Starlette):
             watcher.cancel()
             await asyncio.wait([watcher])
         self._access_lines.flush()
+        await self.refusals.aclose()
         await self.gateway.aclose()
 
 
-def create_app(config: ConfigSource = None, *, access_log: bool = False) -> GatewayApp:
+def create_app(
+    config: ConfigSource = None, *, access_log: bool = False, unkeyed: Unkeyed = Unkeyed.UNTIL_KEYS
+) -> GatewayApp:
     """The gateway as an ASGI app, to run or to mount.
 
     Mounted under a prefix, the prefix is part of every address that it hands out. A host that does not run the
@@ -110,6 +136,7 @@ def create_app(config: ConfigSource = None, *, access_log: bool = False) -> Gate
             each provider whose key is in the environment.
         access_log: Log a line for every request to the logger `gateway_server.access`; lines that come close together
             make one record.
+        unkeyed: What becomes of calls that come without a key. `server.allow_unauthenticated` welcomes them.
 
     Raises:
         ConfigError: The configuration is wrong.
@@ -119,8 +146,10 @@ def create_app(config: ConfigSource = None, *, access_log: bool = False) -> Gate
     if isinstance(config, str | os.PathLike):
         path = Path(config).absolute()
         content = read(path)
-        return GatewayApp(load_config(path), path=path, content=content, access_log=access_log)
-    return GatewayApp(load_config(config), path=None, content=None, access_log=access_log)
+        return GatewayApp(
+            load_config(path), path=path, content=content, access_log=access_log, unkeyed=unkeyed
+        )
+    return GatewayApp(load_config(config), path=None, content=None, access_log=access_log, unkeyed=unkeyed)
 
 
 def _body_limit(config: GatewayConfig) -> int:
@@ -151,6 +180,7 @@ def _path(request: Request) -> str:
 
 async def _on_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
+    request.app.refusals.note(request.scope, error)
     status, body = dialect_of(_path(request)).error(error)
     response = Response(body, status, media_type="application/json")
     response.raw_headers += error_headers(error)

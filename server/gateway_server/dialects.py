@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway_async.errors import GatewayError, InvalidRequest, RouteNotFound
+from gateway_async.errors import GatewayError, InvalidRequest, RouteNotFound, Unauthenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,11 @@ def _openai_event(error: GatewayError) -> bytes:
 
 def _openai_body(error: GatewayError, status: int) -> dict[str, Any]:
     kind = "invalid_request_error" if status < 500 else "api_error"
-    code = "model_not_found" if isinstance(error, RouteNotFound) else error.error_code.lower()
+    code = error.error_code.lower()
+    if isinstance(error, RouteNotFound):
+        code = "model_not_found"
+    elif isinstance(error, Unauthenticated):
+        code = "invalid_api_key"
     param = None
     if isinstance(error, InvalidRequest) and isinstance(error.detail, list) and error.detail:
         param = ".".join(str(part) for part in error.detail[0]["loc"][1:]) or None

@@ -163,7 +163,7 @@ def test_a_caller_who_left_is_logged_as_one(server: Server, upstream: MockUpstre
     mine = b"x-request-id: one-who-left"
     with server.connect() as connection:
         data = call(openai=False, streamed=False)
-        connection.sendall(data.replace(b"host: test", b"host: test\r\n" + mine))
+        connection.sendall(data.replace(b"host: localhost", b"host: localhost\r\n" + mine))
         upstream.request()
     upstream.left(upstream.request())
 

@@ -4,8 +4,8 @@ import asyncio
 
 from starlette.types import Receive, Scope, Send
 
-from gateway_async.call import Answer, Caller, StreamAnswer
-from gateway_async.errors import GatewayError
+from gateway_async.call import Answer, StreamAnswer
+from gateway_async.errors import GatewayError, PermissionDenied
 from gateway_async.gateway import Gateway
 from gateway_server.dialects import Dialect
 from gateway_server.disconnect import LeaveWatches
@@ -40,6 +40,8 @@ class ModelEndpoint:
             if whole is not None:  # None: the caller left
                 await send_json(send, whole.body, headers=raw(whole.headers))
         except GatewayError as error:
+            if isinstance(error, PermissionDenied):
+                scope["app"].refusals.note(scope, error)
             await send_error(send, error, self.dialect)
 
     async def answer(self, scope: Scope, body: bytes) -> Answer | StreamAnswer:
@@ -59,9 +61,3 @@ async def read_body(receive: Receive) -> bytes | None:
             return b"".join(pieces)
         message = await receive()
     return None
-
-
-def caller_of(scope: Scope) -> Caller:
-    """Who calls."""
-    client = scope.get("client")
-    return Caller(client[0] if client else None)

@@ -6,8 +6,9 @@ from starlette.types import Scope
 from gateway_async.call import Answer, StreamAnswer
 from gateway_async.gateway import Gateway
 from gateway_async.validation import decode, refuse_model
-from gateway_server.api._endpoint import ModelEndpoint, caller_of
+from gateway_server.api._endpoint import ModelEndpoint
 from gateway_server.dialects import GATEWAY
+from gateway_server.middleware.auth import caller_of
 
 
 class Invocations(ModelEndpoint):

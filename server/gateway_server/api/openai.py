@@ -12,8 +12,9 @@ from gateway_async.config import RouteType
 from gateway_async.errors import BadRequest, InvalidRequest
 from gateway_async.gateway import Gateway
 from gateway_async.validation import decode
-from gateway_server.api._endpoint import ModelEndpoint, caller_of
+from gateway_server.api._endpoint import ModelEndpoint
 from gateway_server.dialects import OPENAI, Dialect
+from gateway_server.middleware.auth import caller_of
 
 
 class OpenAIEndpoint(ModelEndpoint):
@@ -42,16 +43,19 @@ class Models:
         self._gateway = gateway
 
     async def list(self, request: Request) -> Response:
-        """Every route."""
+        """Every route that the caller's key may call."""
+        only = caller_of(request.scope).routes
         models, start = [], 0
         while start is not None:
-            page, start = self._gateway.routes(start)  # type: ignore[assignment] # None ends the loop
+            page, start = self._gateway.routes(start, only)  # type: ignore[assignment] # None ends the loop
             models += [_model(route) for route in page]
         return _json({"object": "list", "data": models})
 
     async def retrieve(self, request: Request) -> Response:
         """One route."""
-        return _json(_model(self._gateway.find(request.path_params["name"]).route))
+        entry = self._gateway.find(request.path_params["name"])
+        entry.admit(caller_of(request.scope))
+        return _json(_model(entry.route))
 
 
 def _model(route: config.Route) -> dict[str, object]:
