@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from gateway_async.stores import open_counters
 from gateway_async.stores.base import Counters, CountersUnavailable, Level, Window
 
 _log = logging.getLogger("gateway_async")
@@ -27,8 +28,6 @@ class Meter:
         if self._given is not None:
             return self._given
         if self._own is None:
-            from gateway_async.stores import open_counters  # for those who have limits
-
             self._own = open_counters(None, None)
         return self._own
 
@@ -58,9 +57,8 @@ class Meter:
         """Wait for what is on its way to the counters; counters that were given stay open."""
         while self._adding:
             await asyncio.wait(self._adding)
-        own, self._own = self._own, None
-        if own is not None:
-            await own.aclose()
+        if self._own is not None:
+            await self._own.aclose()
 
     async def _add(self, windows: Sequence[Window], amount: int) -> None:
         try:
