@@ -9,7 +9,40 @@ from typing import TYPE_CHECKING
 from gateway_async.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gateway_async.stores.base import Counters
+    from gateway_async.stores.base import Counters, Store
+
+STORES = {"sqlite": "sql", "postgresql": "postgres", "postgres": "postgres"}
+"""What a store's address begins with → the extra that it needs."""
+
+
+def open_store(address: str) -> "Store":
+    """The durable store at an address. Nothing is opened yet.
+
+    Args:
+        address: `sqlite:///` and the path of a file, or `postgresql://user:password@host:port/database`.
+
+    Raises:
+        ConfigError: The address is of another kind, or what it needs is not installed.
+    """
+    scheme = address.partition("://")[0].lower()
+    extra = STORES.get(scheme)
+    if extra is None:
+        raise ConfigError(
+            f"a store can't be kept at an address that begins with {scheme[:20]!r}; write 'sqlite:///gateway.db' for a "
+            "file, or 'postgresql://user:password@host:5432/database'"
+        )
+    try:
+        from gateway_async.stores.sql.store import SqlStore
+
+        if extra == "sql":
+            from gateway_async.stores.sql.sqlite import SQLite
+
+            return SqlStore(SQLite(address))
+        from gateway_async.stores.sql.postgres import Postgres
+
+        return SqlStore(Postgres(address))
+    except ModuleNotFoundError as absent:
+        raise ConfigError(f"the store needs {absent.name}: pip install 'ai-gateway-sdk[{extra}]'") from None
 
 
 def open_counters(address: str | None, path: Path | None) -> "Counters":

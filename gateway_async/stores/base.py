@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol
 
 Json = dict[str, Any]
 
+REFUSALS_KEPT = 100_000
+"""Refusals in the audit log. Whoever is refused makes it grow; changes stay for ever."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:

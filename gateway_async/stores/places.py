@@ -59,3 +59,12 @@ def beside(store: str, suffix: str) -> Path:
         path = Path(store.removeprefix(SQLITE).partition("?")[0]).resolve()
         return path.with_name(path.name + suffix)
     return state_dir() / f"store-{hashlib.sha256(store.encode()).hexdigest()[:16]}{suffix}"
+
+
+def shown(address: str) -> str:
+    """The address of a store as a message may show it: without a user, a password and options."""
+    scheme, _, rest = address.partition("://")
+    place, _, options = rest.partition("?")
+    if "@" in options:  # a question mark in the password, or an at sign in an option: nobody can tell
+        return f"{scheme}://…"
+    return f"{scheme}://{place.rpartition('@')[2]}"

@@ -1,0 +1,63 @@
+"""PostgreSQL."""
+
+from typing import Any
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from gateway_async.errors import GatewayError, Unavailable
+from gateway_async.stores.places import shown
+
+CONNECTIONS = 4
+"""Most connections of a process."""
+
+CONNECT_SECONDS = 4.0
+"""How long it may take to connect."""
+
+MIGRATION_LOCK = 0x6761746577617973
+"""The number of the lock that migrations wait for: any, but always the same."""
+
+
+class Postgres:
+    """A `Backend`.
+
+    Args:
+        address: `postgresql://user:password@host:port/database`, and what else libpq's addresses hold.
+    """
+
+    # A gateway whose machine dies in the middle must not hold up the others until TCP notices.
+    begin = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+    begin_migration = f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+    bound_to_loop = True
+    failures: tuple[type[Exception], ...] = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.name = shown(address)
+
+    def make(self) -> None:
+        """Nothing: a database is made by who runs the server."""
+
+    def engine(self, seconds: float) -> AsyncEngine:
+        """A new engine; see `Backend.engine`."""
+
+        async def connect(*_: Any) -> Any:
+            return await asyncpg.connect(self._address, timeout=CONNECT_SECONDS, command_timeout=seconds)
+
+        return create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=seconds,
+            hide_parameters=True,
+        )
+
+    def explain(self, problem: Exception) -> GatewayError:
+        """What went wrong; see `Backend.explain`."""
+        cause = problem.orig if isinstance(problem, DBAPIError) else problem
+        text = str(cause) or "it does not answer in time"
+        return Unavailable(
+            f"the store {self.name} can't be used: {text}; see that the server runs, and that its address is right"
+        )

@@ -1,0 +1,101 @@
+"""SQLite: a file, with its log beside it."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from gateway_async.errors import ConfigError, GatewayError, Unavailable
+from gateway_async.stores.places import SQLITE
+
+CONNECTIONS = 4
+"""Most connections, each with a thread of its own; readers do not wait for a writer."""
+
+WAYS_OUT = {
+    "SQLITE_BUSY": "another program holds the file; the gateway tries again with the next call",
+    "SQLITE_CANTOPEN": "see that the file is there, and that the gateway's user may read and write it",
+    "SQLITE_CORRUPT": "the file is damaged; put a copy in its place, or move it away to begin anew",
+    "SQLITE_FULL": "there is no room left on the disk",
+    "SQLITE_NOTADB": "the file is no SQLite database; name another one",
+    "SQLITE_READONLY": "see that the gateway's user may write the file and its directory",
+}
+"""SQLite's name of a failure → what can be done."""
+
+
+class SQLite:
+    """A `Backend`.
+
+    Args:
+        address: `sqlite:///` and the path of the file.
+
+    Raises:
+        ConfigError: The address names no file.
+    """
+
+    begin = "BEGIN IMMEDIATE"
+    begin_migration = "BEGIN IMMEDIATE"
+    bound_to_loop = False
+    failures: tuple[type[Exception], ...] = (OSError,)
+
+    def __init__(self, address: str) -> None:
+        path = address.removeprefix(SQLITE).partition("?")[0]
+        if not path or path == ":memory:":
+            raise ConfigError(f"the store {address!r} names no file: write {SQLITE} and its path")
+        self._path = Path(path).resolve()
+        self.name = f"{SQLITE}{self._path}"
+
+    def make(self) -> None:
+        """Make the file, for its user alone, and its directory.
+
+        Raises:
+            ConfigError: It can't be made.
+        """
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite gives the files that it makes beside it the same mode.
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as problem:
+            raise ConfigError(
+                f"the store {self.name} can't be opened: {problem.strerror}; see that its directory can be written, "
+                "or name another place with --store or GATEWAY_STORE"
+            ) from None
+
+    def engine(self, seconds: float) -> AsyncEngine:
+        """A new engine; see `Backend.engine`."""
+        engine = create_async_engine(
+            # A file that is gone is not made anew: that would be an empty store.
+            sa.URL.create(
+                "sqlite+aiosqlite",
+                database=f"file:{quote(str(self._path))}",
+                query={"mode": "rw", "uri": "true"},
+            ),
+            connect_args={"timeout": seconds},
+            # Python's module shall begin no transactions by itself.
+            isolation_level="AUTOCOMMIT",
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=seconds,
+            hide_parameters=True,
+        )
+        sa.event.listen(engine.sync_engine, "connect", _durable)
+        return engine
+
+    def explain(self, problem: Exception) -> GatewayError:
+        """What went wrong; see `Backend.explain`."""
+        cause = problem.orig if isinstance(problem, DBAPIError) else problem
+        code: str = getattr(cause, "sqlite_errorname", "")
+        way_out = next((text for name, text in WAYS_OUT.items() if code.startswith(name)), "")
+        text = f"the store {self.name} can't be used: {cause}" + (f"; {way_out}" if way_out else "")
+        return ConfigError(text) if code == "SQLITE_NOTADB" else Unavailable(text)
+
+
+def _durable(connection: Any, _: object) -> None:
+    """What is committed is on the disk; readers do not wait for a writer, nor it for them."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
