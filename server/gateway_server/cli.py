@@ -59,7 +59,11 @@ def start(
     drain = config.server.drain_seconds if drain_seconds is None else drain_seconds
     try:
         serve(
-            Settings(config_path, host, port, workers, drain, access_log),
+            Settings(
+                *(config_path, host, port, workers, drain, access_log),
+                request_seconds=config.server.request_seconds,
+                trusted_proxies=config.server.trusted_proxies,
+            ),
             ready=lambda address: _greet(address, config.routes, config_path, as_json=as_json),
         )
     except GatewayError as problem:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 
 from gateway_async.errors import GatewayError
 from gateway_server.app import GatewayApp, create_app
+from gateway_server.slow import TimedConfig
 
 _ACCESS_LOG = "GATEWAY_ACCESS_LOG"
 """How the first process tells its workers, which begin anew from the environment."""
@@ -68,6 +69,8 @@ class Settings(NamedTuple):
     workers: int
     drain_seconds: float
     access_log: bool
+    request_seconds: float = 60.0
+    trusted_proxies: Sequence[str] = ()
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
@@ -85,8 +88,9 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
     else:
         os.environ["MLFLOW_GATEWAY_CONFIG"] = str(settings.config_path.absolute())
     os.environ[_ACCESS_LOG] = "1" if settings.access_log else ""
-    config = uvicorn.Config(
+    config = TimedConfig(
         "gateway_server.process:worker_app",
+        request_seconds=settings.request_seconds,
         factory=True,
         workers=settings.workers,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
@@ -94,8 +98,10 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
         server_header=False,
         log_config=LOGGING,
         lifespan="on",
-        http="httptools",
         ws="none",
+        # By itself uvicorn believes every caller on this machine who says that he is another.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         backlog=BACKLOG,
         # Longer than clients keep idle connections, so that it is they who close: a request never meets a closing door.
         timeout_keep_alive=75,

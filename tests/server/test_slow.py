@@ -1,0 +1,225 @@
+"""Requests that don't come in, and callers who say that they are somebody else: a gateway of its own."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from tests.support.configs import HELLO, Json, offline, upstream_route
+from tests.support.raw import RawAnswer
+from tests.support.server import Server, running
+from tests.support.upstream import DONE, MockUpstream, Script, delta, stream
+
+BODY = b'{"messages":[{"role":"user","content":"Hello there"}]}'
+HEAD = b"POST %s HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+SECONDS = 2
+
+
+def head(path: str = "/gateway/chat/invocations") -> bytes:
+    """The head of a request."""
+    return HEAD % (path.encode(), len(BODY))
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A gateway that waits two seconds for a request."""
+    config: Json = {
+        "endpoints": [
+            *(offline("chat", "chat"), offline("words", "completions")),
+            upstream_route("up", "chat", shared_upstream.url),
+        ],
+        "server": {"request_seconds": SECONDS},
+    }
+    with running(tmp_path_factory.mktemp("slow"), config) as server:
+        yield server
+    assert "Traceback" not in server.log, server.log[-5000:]
+    assert "ERROR" not in server.log, server.log[-5000:]
+
+
+@contextmanager
+def dripping(connection: socket.socket, drops: bytes) -> Iterator[None]:
+    """Send a byte again and again, until it is over or the connection is."""
+    over = threading.Event()
+
+    def drip() -> None:
+        with suppress(OSError):
+            for drop in drops:
+                connection.send(bytes([drop]))
+                if over.wait(0.05):
+                    return
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    found = b""
+    with suppress(ConnectionResetError):
+        while data := connection.recv(65536):
+            found += data
+    return found
+
+
+def answer(connection: socket.socket) -> RawAnswer:
+    """One answer."""
+    with HTTPResponse(connection, method="POST") as response:
+        response.begin()
+        return RawAnswer(response.status, response.headers, response.read())
+
+
+HALVES = {
+    "a byte": b"P",
+    "half a head": b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: te",
+    "no body": head(),
+    "all but a byte": head() + BODY[:-1],
+    "half a chunk": b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
+    "to nowhere": b"POST /gateway/none HTTP/1.1\r\nhost: test\r\ncontent-length: 9",
+    "a body nobody reads": b"GET /health HTTP/1.1\r\nhost: test\r\ncontent-length: ",
+}
+
+
+def test_half_a_request_is_answered_with_408(gateway: Server) -> None:
+    """Whatever is missing, the caller is told what it took too long for, and the connection is closed."""
+    with ExitStack() as opened:
+        connections = {what: opened.enter_context(gateway.connect()) for what in HALVES}
+        for what, connection in connections.items():
+            connection.sendall(HALVES[what])
+
+        for what, connection in connections.items():
+            told = answer(connection)
+
+            assert told.status == 408, what
+            assert told.json["error_code"] == "DEADLINE_EXCEEDED"
+            assert "server.request_seconds" in told.json["message"]
+            assert connection.recv(1) == b"", what
+
+
+def test_408_speaks_the_dialect_of_the_path(gateway: Server) -> None:
+    """OpenAI's clients can read it."""
+    with gateway.connect() as connection:
+        connection.sendall(head("/v1/chat/completions"))
+
+        assert answer(connection).json["error"]["code"] == "deadline_exceeded"
+
+
+def test_a_connection_without_a_byte_is_closed(gateway: Server) -> None:
+    """And without an answer, which nobody asked for."""
+    with gateway.connect() as connection:
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("start", [b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: t\r\nx: ", head()])
+def test_dripping_gains_no_time(gateway: Server, start: bytes) -> None:
+    """The clock runs from the request's first byte, not from its last."""
+    with gateway.connect() as connection:
+        connection.sendall(start)
+        with dripping(connection, b"a" * 1000):
+            said = read_to_end(connection)
+
+    assert (
+        said.startswith(b"HTTP/1.1 408 ") or not said
+    )  # what comes after the end may reset the connection first
+
+
+def test_the_second_request_of_a_connection_has_its_own_time(gateway: Server) -> None:
+    """An idle connection stays; half a request on it is refused like any other."""
+    with gateway.connect() as connection:
+        connection.sendall(head() + BODY)
+        assert answer(connection).status == 200
+        with gateway.connect() as clock:
+            assert clock.recv(1) == b""  # so long that a request would be over
+        connection.sendall(head() + BODY)
+        assert answer(connection).status == 200
+        connection.sendall(head())
+        assert answer(connection).status == 408
+
+
+def test_who_asks_again_and_again_is_not_closed(gateway: Server) -> None:
+    """However often it is seen between a head and its body, each request has its own time."""
+    with gateway.connect() as connection, gateway.connect() as clock:
+        clock.settimeout(0.01)
+        closed = False
+        while not closed:
+            connection.sendall(head())
+            connection.sendall(BODY)
+            assert answer(connection).status == 200
+            with suppress(TimeoutError):
+                closed = not clock.recv(1)
+
+
+def test_a_long_answer_and_its_slow_reader_are_let_alone(gateway: Server, upstream: MockUpstream) -> None:
+    """The request was whole; how long the answer takes is another's business."""
+    pauses: Script = [0.3, delta("b")] * 14
+    upstream.answer_with(stream(delta("a"), *pauses, delta("c", finish="stop"), DONE))
+    with gateway.connect() as connection:
+        body = BODY[:-1] + b',"stream":true}'
+        connection.sendall(HEAD % (b"/gateway/up/invocations", len(body)) + body)
+
+        told = answer(connection)
+
+    assert told.status == 200
+    assert told.body.count(b'"b"') == 14
+
+
+def test_who_reads_slowly_is_let_alone(gateway: Server) -> None:
+    """An answer waits for its reader, also when it is larger than what the kernel holds."""
+    words = b"word " * 2**20
+    body = b'{"prompt":"%s"}' % words
+    with gateway.connect() as connection, gateway.connect() as clock:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(HEAD % (b"/gateway/words/invocations", len(body)) + body)
+        assert clock.recv(1) == b""
+        with gateway.connect() as clock:
+            assert clock.recv(1) == b""
+
+        told = answer(connection)
+
+    assert told.status == 200
+    assert len(told.body) > len(words)
+
+
+def test_every_worker_keeps_the_time(tmp_path: Path) -> None:
+    """Also when several processes answer."""
+    config: Json = {"endpoints": [offline("chat", "chat")], "server": {"request_seconds": SECONDS}}
+    with running(tmp_path, config, workers=2) as server:
+        connections = [server.connect() for _ in range(8)]
+        try:
+            for connection in connections:
+                connection.sendall(head())
+            assert {answer(connection).status for connection in connections} == {408}
+        finally:
+            for connection in connections:
+                connection.close()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client"),
+    [
+        pytest.param([], "127.0.0.1", id="nobody is believed"),
+        pytest.param(["10.0.0.0/8"], "127.0.0.1", id="only who is listed is"),
+        pytest.param(["127.0.0.1"], "203.0.113.9", id="a proxy is"),
+        pytest.param(["127.0.0.0/8", "10.1.0.0/16"], "203.0.113.9", id="so are proxies before it"),
+    ],
+)
+def test_who_calls_is_said_by_trusted_proxies_only(tmp_path: Path, trusted: list[str], client: str) -> None:
+    """A caller can't choose the address by which limits count it."""
+    config: Json = {"endpoints": [offline("chat", "chat")], "server": {"trusted_proxies": trusted}}
+    with running(tmp_path, config, "--access-log") as server, server.client() as http:
+        forwarded = {
+            "x-forwarded-for": "198.51.100.1, 203.0.113.9" + (", 10.1.2.3" if len(trusted) > 1 else "")
+        }
+
+        http.post("/gateway/chat/invocations", json=HELLO, headers=forwarded)
+
+        server.wait_for_log(f"{client} POST /gateway/chat/invocations")
+        assert "198.51.100.1" not in server.log
