@@ -18,6 +18,7 @@ from gateway_async.errors import (
     PermissionDenied,
     RouteNotFound,
 )
+from gateway_async.network_guard import NetworkGuard
 from gateway_async.policies import compose
 from gateway_async.policies.meter import Meter
 from gateway_async.provider_call import ProviderHandler
@@ -72,7 +73,7 @@ class Gateway:
     def __init__(self, config: GatewayConfig, counters: Counters | None = None) -> None:
         self._meter = Meter(counters)
         self._upstream = Upstream()
-        self._guarded = Upstream()
+        self._guarded = Upstream(NetworkGuard())
         self._table: Mapping[str, RouteEntry] = {}
         self.serve(config.routes)
 
@@ -84,7 +85,7 @@ class Gateway:
 
         Args:
             routes: Those whose makers may reach whatever this machine can.
-            guarded: Those that may reach public addresses only, and what `allow` permits.
+            guarded: Those that may reach public addresses only, and what the guard given to `bound` admits.
         """
         table = {route.name: self._entry(route, self._upstream) for route in routes}
         table |= {route.name: self._entry(route, self._guarded) for route in guarded}
@@ -107,9 +108,7 @@ class Gateway:
         """The routes that can't be served, and why."""
         return {name: entry.unserved for name, entry in self._table.items() if entry.unserved}
 
-    def routes(
-        self, start: int = 0, only: Collection[str] | None = None
-    ) -> tuple[list[Route], int | None]:
+    def routes(self, start: int = 0, only: Collection[str] | None = None) -> tuple[list[Route], int | None]:
         """A page of routes from an index on, and the index of the next page if there is one.
 
         Args:
@@ -119,6 +118,10 @@ class Gateway:
         entries = [entry for name, entry in self._table.items() if only is None or name in only]
         end = start + PAGE_SIZE
         return [entry.route for entry in entries[start:end]], end if end < len(entries) else None
+
+    def bound(self, guard: NetworkGuard) -> None:
+        """Let guarded routes reach what this guard admits, from the next `serve` on."""
+        self._guarded = Upstream(guard)
 
     async def handle(
         self, entry: RouteEntry, data: dict[str, Any], *, caller: Caller | None = None

@@ -6,6 +6,7 @@ own address only.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,12 +24,12 @@ from gateway_async.validation import path_in
 Json = dict[str, Any]
 
 
-def restricted_route(document: Mapping[str, Any], upstream: UpstreamConfig) -> RouteConfig:
+def restricted_route(document: Mapping[str, Any], upstream: UpstreamConfig | None) -> RouteConfig:
     """The route that a document describes.
 
     Args:
         document: The keys of an endpoint in the configuration file, `name` among them; see `written_plainly`.
-        upstream: What the operator allows.
+        upstream: What the operator allows; None: all that this process can, whose own code made the route.
 
     Raises:
         InvalidRequest: A field is wrong, unknown, or asks for what only the operator may give; each is listed.
@@ -37,7 +38,7 @@ def restricted_route(document: Mapping[str, Any], upstream: UpstreamConfig) -> R
     problems = [
         (list(at), f"unknown; known are {', '.join(known)}") for at, known in unknown_in([RouteConfig], plain)
     ]
-    with only_listed(upstream.allow_secrets) as secrets:
+    with nullcontext() if upstream is None else only_listed(upstream.allow_secrets) as secrets:
         try:
             route = RouteConfig.model_validate(plain)
         except ValidationError as wrong:
@@ -45,7 +46,8 @@ def restricted_route(document: Mapping[str, Any], upstream: UpstreamConfig) -> R
                 at = path_in(entry["loc"], plain, missing=entry["type"] == "missing")
                 problems.append((at, words(entry)))
             raise _invalid(problems, document) from None
-    problems += _of_credentials(route.model, secrets.used, upstream)
+    if upstream is not None and secrets is not None:
+        problems += _of_credentials(route.model, secrets.used, upstream)
     if problems:
         raise _invalid(problems, document)
     return route

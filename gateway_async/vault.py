@@ -9,7 +9,10 @@ from typing import Any
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from gateway_async.address import without_credentials
 from gateway_async.errors import ConfigError
+from gateway_async.stores.base import Store
+from gateway_async.stores.places import beside
 
 VARIABLE = "GATEWAY_SECRET_KEY"
 """The environment variable that holds the secret: one Fernet key, or several with commas between. The first encrypts,
@@ -57,21 +60,43 @@ class Vault:
             ) from None
         return settings
 
-    def check(self, kept: str, store: str) -> None:
-        """Accept a store whose routes were sealed with one of these keys.
 
-        Args:
-            kept: The fingerprint that the store keeps.
-            store: The store's address, without a password.
+class StoreVault:
+    """The vault of a store, opened when it is first used.
+
+    Args:
+        store: The store's address.
+    """
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._opened: Vault | None = None
+
+    def seal(self, settings: dict[str, Any]) -> bytes:
+        """The settings, encrypted."""
+        return self._vault().seal(settings)
+
+    def open(self, sealed: bytes) -> dict[str, Any]:
+        """The settings; see `Vault.open`."""
+        return self._vault().open(sealed)
+
+    async def match(self, store: Store) -> None:
+        """Accept a store whose routes are encrypted with this secret; a new one will be.
 
         Raises:
-            ConfigError: They were not.
+            ConfigError: They are encrypted with another.
         """
-        if kept not in self.fingerprints:
+        mine = self._vault().fingerprints
+        if await store.fingerprint(mine[0]) not in mine:
             raise ConfigError(
-                f"the routes in {store} are encrypted with another secret than this gateway has; give the one that the "
-                f"first gateway on this store made or was given, in {VARIABLE}"
+                f"the routes in {without_credentials(self._store)} are encrypted with another secret than this gateway "
+                f"has; give the one that the first gateway on this store made or was given, in {VARIABLE}"
             )
+
+    def _vault(self) -> Vault:
+        if self._opened is None:
+            self._opened = open_vault(beside(self._store, "-secret"))
+        return self._opened
 
 
 def open_vault(file: Path) -> Vault:

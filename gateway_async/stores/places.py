@@ -35,29 +35,24 @@ def state_dir() -> Path:
     """
     from platformdirs import user_state_path
 
-    path = user_state_path("ai-gateway")
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as problem:
-        raise ConfigError(
-            f"the directory {path} can't be made: {problem.strerror}; name a place for the store with --store or "
-            "GATEWAY_STORE"
-        ) from None
-    return path
+    return _made(user_state_path("ai-gateway"))
 
 
 def beside(store: str, suffix: str) -> Path:
-    """The path of a file that belongs to a store: beside SQLite's, else in the user's state directory.
+    """The path of a file that belongs to a store: beside SQLite's, else in the user's state directory, which is made.
 
     Every process of a machine that names the same store gets the same path.
 
     Args:
         store: The store's address.
         suffix: What the file's name ends with, such as `-secret`.
+
+    Raises:
+        ConfigError: The directory can't be made.
     """
     if store.startswith(SQLITE):
         path = Path(store.removeprefix(SQLITE).partition("?")[0]).resolve()
-        return path.with_name(path.name + suffix)
+        return _made(path.parent) / (path.name + suffix)
     return state_dir() / f"store-{hashlib.sha256(store.encode()).hexdigest()[:16]}{suffix}"
 
 
@@ -68,3 +63,15 @@ def shown(address: str) -> str:
     if "@" in options:  # a question mark in the password, or an at sign in an option: nobody can tell
         return f"{scheme}://…"
     return f"{scheme}://{place.rpartition('@')[2]}"
+
+
+def _made(directory: Path) -> Path:
+    """The directory; one that was not there is for its user alone."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(
+            f"the directory {directory} can't be made: {problem.strerror}; name a place for the store with --store or "
+            "GATEWAY_STORE"
+        ) from None
+    return directory

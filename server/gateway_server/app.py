@@ -18,8 +18,10 @@ from starlette.types import Receive, Scope, Send
 from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
 from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, error_code
-from gateway_async.gateway import Gateway
+from gateway_async.hosting import host
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
+from gateway_async.stores.base import AuditEntry
+from gateway_async.stores.places import store_address
 from gateway_server.api import docs, health, invocations, limits, openai, routes
 from gateway_server.audit import Refusals
 from gateway_server.dialects import dialect_of
@@ -51,24 +53,31 @@ class GatewayApp(Starlette):
         content: bytes | None,
         access_log: bool,
         unkeyed: Unkeyed = Unkeyed.UNTIL_KEYS,
+        store: str | None = None,
+        gives_way: bool = False,
     ) -> None:
-        self.gateway = Gateway(config)
+        self.live, self.changes = host(
+            config, store=store, path=path, gives_way=gives_way, on_refusal=self._forbidden
+        )
+        self.gateway = self.live.gateway
+        kept = self.live.store if store is not None else None
+        self._opening: asyncio.Task[None] | None = None
         self._path = path
         self._content = content
         self._watcher: asyncio.Task[None] | None = None
         self._body_limit = _body_limit(config)
         self._access_lines = AccessLines()
         self._unkeyed, self._welcome = unkeyed, config.server.allow_unauthenticated
-        self.keys = KeyRing()
+        self.keys = KeyRing(None if kept is None else kept.keys, revision=lambda: self.live.revision)
         self.keys.configure(config.api_keys, os.environ.get(ADMIN_KEY))
-        self.refusals = Refusals(lambda: None)
+        self.refusals = Refusals(lambda: None if kept is None else kept.audit)
         super().__init__(
             routes=[
-                *invocations.routes(self.gateway),
-                *openai.routes(self.gateway),
+                *invocations.routes(self.live),
+                *openai.routes(self.live),
                 *health.routes(),
-                *limits.routes(),
-                *routes.routes(self.gateway),
+                *limits.routes(self.live, self.changes),
+                *routes.routes(self.live, self.changes),
                 *docs.routes(),
             ],
             middleware=[
@@ -92,27 +101,53 @@ class GatewayApp(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the first opens what is needed, since a host may run no lifespan of a mounted app."""
-        if self._watcher is None and self._path is not None:
-            self.open()
-        if scope["type"] == "http" and scope.get("raw_path") != scope["path"].encode(errors="replace"):
-            scope = mounted(scope)
+        if scope["type"] == "http":
+            if self._opening is None or not self._opening.done():
+                await self.open()
+            if self.live.stale:
+                await self.live.catch_up()
+            if scope.get("raw_path") != scope["path"].encode(errors="replace"):
+                scope = mounted(scope)
         await super().__call__(scope, receive, send)
 
-    def open(self) -> None:
-        """Begin to watch the configuration file. What else is needed opens when it is used."""
-        if self._path is not None and self._watcher is None:
-            self._watcher = asyncio.get_running_loop().create_task(
-                watch(self._path, self._content, self._reload)
-            )
+    async def open(self) -> None:
+        """Take up what the store holds, and follow it and the configuration file. May be called again.
 
-    def _reload(self, config: GatewayConfig) -> None:
-        self.gateway.serve(config.routes)
+        Raises:
+            ConfigError: The store is none that this gateway can serve.
+        """
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        try:
+            await asyncio.shield(self._opening)
+        except BaseException:
+            if self._opening is not None and self._opening.done():
+                self._opening = None  # the next request tries again
+            raise
+
+    async def _open(self) -> None:
+        await self.live.open()
+        if self._path is not None:
+            self._watcher = asyncio.create_task(watch(self._path, self._content, self._reload))
+
+    async def _reload(self, config: GatewayConfig) -> None:
+        await self.live.configure(config)
         self.keys.configure(config.api_keys, os.environ.get(ADMIN_KEY))
         self._welcome = config.server.allow_unauthenticated
         self._body_limit = _body_limit(config)
 
+    def _forbidden(self, host: str, address: str) -> None:
+        """Note that a route made over the API would have reached what it may not."""
+        detail = f"{host} leads to {address}, where routes made over the API may not go"
+        self.refusals.add(
+            AuditEntry(action="call", target=host, actor="nobody", outcome="refused", detail=detail)
+        )
+
     async def aclose(self) -> None:
-        """Close the connections to the providers, and watch the file no more. The next request opens them again."""
+        """Close the connections, and follow file and store no more. The next request opens them again."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            await asyncio.wait([opening])
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.cancel()
@@ -120,10 +155,15 @@ class GatewayApp(Starlette):
         self._access_lines.flush()
         await self.refusals.aclose()
         await self.gateway.aclose()
+        await self.live.aclose()
 
 
 def create_app(
-    config: ConfigSource = None, *, access_log: bool = False, unkeyed: Unkeyed = Unkeyed.UNTIL_KEYS
+    config: ConfigSource = None,
+    *,
+    access_log: bool = False,
+    unkeyed: Unkeyed = Unkeyed.UNTIL_KEYS,
+    store: str | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI app, to run or to mount.
 
@@ -137,19 +177,26 @@ def create_app(
         access_log: Log a line for every request to the logger `gateway_server.access`; lines that come close together
             make one record.
         unkeyed: What becomes of calls that come without a key. `server.allow_unauthenticated` welcomes them.
+        store: Where routes, limits and keys made at run time are kept: `sqlite:///gateway.db` or `postgresql://…`.
+            Else `GATEWAY_STORE`, else the configuration's `store`; without any, nothing can be changed at run time.
 
     Raises:
         ConfigError: The configuration is wrong.
     """
     if config is None:
         config = os.environ.get("MLFLOW_GATEWAY_CONFIG") or None
-    if isinstance(config, str | os.PathLike):
-        path = Path(config).absolute()
-        content = read(path)
-        return GatewayApp(
-            load_config(path), path=path, content=content, access_log=access_log, unkeyed=unkeyed
-        )
-    return GatewayApp(load_config(config), path=None, content=None, access_log=access_log, unkeyed=unkeyed)
+    path = Path(config).absolute() if isinstance(config, str | os.PathLike) else None
+    content = None if path is None else read(path)
+    loaded = load_config(config if path is None else path)  # type: ignore[arg-type] # what is no path
+    return GatewayApp(
+        loaded,
+        path=path,
+        content=content,
+        access_log=access_log,
+        unkeyed=unkeyed,
+        store=store_address(store, loaded.store),
+        gives_way=config is None,
+    )
 
 
 def _body_limit(config: GatewayConfig) -> int:
@@ -162,7 +209,7 @@ def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[N
     @asynccontextmanager
     async def run(host: Any) -> AsyncIterator[None]:
         for app in apps:
-            app.open()
+            await app.open()
         try:
             yield
         finally:

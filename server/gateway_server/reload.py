@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from watchfiles import awatch
@@ -20,7 +20,7 @@ SETTLE_SECONDS = 0.05
 _log = logging.getLogger("gateway_server")
 
 
-async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfig], None]) -> None:
+async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfig], Awaitable[None]]) -> None:
     """Apply the file's configuration whenever it changes; one that is wrong is logged and changes nothing.
 
     Runs until it is cancelled.
@@ -28,7 +28,7 @@ async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
     Args:
         path: The configuration file.
         content: What `read` found in it before the configuration in force was loaded.
-        apply: Takes the new configuration, or raises `GatewayError` and changes nothing; called in a thread.
+        apply: Takes the new configuration, or raises `GatewayError` and changes nothing.
     """
     while True:
         content = await _look(path, content, apply)
@@ -44,7 +44,9 @@ async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
             await asyncio.sleep(LOOK_MS / 1000)
 
 
-async def _look(path: Path, content: bytes | None, apply: Callable[[GatewayConfig], None]) -> bytes | None:
+async def _look(
+    path: Path, content: bytes | None, apply: Callable[[GatewayConfig], Awaitable[None]]
+) -> bytes | None:
     """Take the file up if it is not as it was. What is in it now."""
     changed = read(path)
     if changed is None or changed == content:
@@ -54,7 +56,7 @@ async def _look(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
         return content
     try:
         config = await asyncio.to_thread(load_config, path)
-        await asyncio.to_thread(apply, config)  # a provider may be imported, or ten thousand routes be built
+        await apply(config)
     except GatewayError as wrong:
         _log.error("the changed configuration is ignored, the one before stays in force:\n%s", wrong)
     except Exception:  # noqa: BLE001 - whatever a file makes go wrong, the next change of it must be seen

@@ -229,7 +229,7 @@ async def test_a_change_between_loading_and_watching_is_not_missed(tmp_path: Pat
     app = create_app(path)
     write_config(path, {"endpoints": [offline("second", "chat")]})
 
-    app.open()
+    await app.open()
 
     def taken_up() -> bool:
         return [route.name for route in app.gateway.routes()[0]] == ["second"]

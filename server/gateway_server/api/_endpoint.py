@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway_async.call import Answer, StreamAnswer
 from gateway_async.errors import GatewayError, PermissionDenied
-from gateway_async.gateway import Gateway
+from gateway_async.live import LiveGateway
 from gateway_server.dialects import Dialect
 from gateway_server.disconnect import LeaveWatches
 from gateway_server.responses import CUT_SHORT, LEFT, raw, send_error, send_json, send_stream
@@ -15,8 +15,9 @@ from gateway_server.responses import CUT_SHORT, LEFT, raw, send_error, send_json
 class ModelEndpoint:
     """An ASGI app that answers one kind of call; subclasses say how a body becomes an answer."""
 
-    def __init__(self, gateway: Gateway, dialect: Dialect) -> None:
-        self.gateway = gateway
+    def __init__(self, live: LiveGateway, dialect: Dialect) -> None:
+        self.live = live
+        self.gateway = live.gateway
         self.dialect = dialect
         self.watches = LeaveWatches()
 

@@ -10,7 +10,7 @@ from gateway_async import config
 from gateway_async.call import Answer, StreamAnswer
 from gateway_async.config import RouteType
 from gateway_async.errors import BadRequest, InvalidRequest
-from gateway_async.gateway import Gateway
+from gateway_async.live import LiveGateway
 from gateway_async.validation import decode
 from gateway_server.api._endpoint import ModelEndpoint
 from gateway_server.dialects import OPENAI, Dialect
@@ -20,8 +20,8 @@ from gateway_server.middleware.auth import caller_of
 class OpenAIEndpoint(ModelEndpoint):
     """Calls the route that the body names, which must be of one type."""
 
-    def __init__(self, gateway: Gateway, dialect: Dialect, kind: RouteType) -> None:
-        super().__init__(gateway, dialect)
+    def __init__(self, live: LiveGateway, dialect: Dialect, kind: RouteType) -> None:
+        super().__init__(live, dialect)
         self.kind = kind
 
     async def answer(self, scope: Scope, body: bytes) -> Answer | StreamAnswer:
@@ -30,7 +30,7 @@ class OpenAIEndpoint(ModelEndpoint):
         name = data.pop("model", None)
         if not isinstance(name, str):
             raise InvalidRequest.field("model", "the name of a route is expected; GET /v1/models lists them")
-        entry = self.gateway.find(name)
+        entry = self.live.find(name)
         if entry.kind is not self.kind:
             raise BadRequest(f"the route {name!r} serves {entry.kind.value}, not {self.kind.value}")
         return await self.gateway.handle(entry, data, caller=caller_of(scope))
@@ -39,21 +39,21 @@ class OpenAIEndpoint(ModelEndpoint):
 class Models:
     """The routes, as models that OpenAI's clients list."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, live: LiveGateway) -> None:
+        self._live = live
 
     async def list(self, request: Request) -> Response:
         """Every route that the caller's key may call."""
         only = caller_of(request.scope).routes
         models, start = [], 0
         while start is not None:
-            page, start = self._gateway.routes(start, only)  # type: ignore[assignment] # None ends the loop
+            page, start = self._live.gateway.routes(start, only)  # type: ignore[assignment] # None ends the loop
             models += [_model(route) for route in page]
         return _json({"object": "list", "data": models})
 
     async def retrieve(self, request: Request) -> Response:
         """One route."""
-        entry = self._gateway.find(request.path_params["name"])
+        entry = self._live.find(request.path_params["name"])
         entry.admit(caller_of(request.scope))
         return _json(_model(entry.route))
 
@@ -67,12 +67,12 @@ def _json(value: object) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
+def routes(live: LiveGateway) -> list[BaseRoute]:
     """The endpoints of this module."""
-    models = Models(gateway)
+    models = Models(live)
     return [
         *(
-            Route(path, OpenAIEndpoint(gateway, OPENAI, kind), methods=["POST"])
+            Route(path, OpenAIEndpoint(live, OPENAI, kind), methods=["POST"])
             for path, kind in (
                 ("/v1/chat/completions", RouteType.LLM_V1_CHAT),
                 ("/v1/completions", RouteType.LLM_V1_COMPLETIONS),

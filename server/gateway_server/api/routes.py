@@ -6,27 +6,32 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway_async import config
-from gateway_async.errors import NotSupported
-from gateway_async.gateway import Gateway
+from gateway_async.changes import Changes
+from gateway_async.live import LiveGateway
 from gateway_async.paging import decode_token, encode_token
+from gateway_async.validation import json_object
+from gateway_server.middleware.auth import admin_of, caller_of
 
 
 class Routes:
-    """Lists and tells routes.
+    """Lists and tells routes; for admins, makes, changes and deletes those of the store.
 
     Args:
-        gateway: Whose.
+        live: Whose.
+        changes: Makes changes.
         newer: Answer under the newer names (`endpoints`, `endpoint_type`, `endpoint_url`).
     """
 
-    def __init__(self, gateway: Gateway, *, newer: bool) -> None:
-        self._gateway = gateway
+    def __init__(self, live: LiveGateway, changes: Changes, *, newer: bool) -> None:
+        self._live = live
+        self._changes = changes
         self._newer = newer
 
     async def list(self, request: Request) -> Response:
-        """A page of routes."""
+        """A page of routes; of those that the caller's key may call."""
         token = request.query_params.get("page_token")
-        page, following = self._gateway.routes(0 if token is None else decode_token(token))
+        start = 0 if token is None else decode_token(token)
+        page, following = self._live.gateway.routes(start, caller_of(request.scope).routes)
         body: dict[str, object] = {
             "endpoints" if self._newer else "routes": [self._told(request, r) for r in page]
         }
@@ -36,21 +41,31 @@ class Routes:
 
     async def get(self, request: Request) -> Response:
         """One route."""
-        return _json(self._told(request, self._gateway.find(request.path_params["name"]).route))
+        entry = self._live.find(request.path_params["name"])
+        entry.admit(caller_of(request.scope))
+        return _json(self._told(request, entry.route))
 
     async def create(self, request: Request) -> Response:
-        """Not offered yet."""
-        raise NotSupported(
-            "The create_route API is not available yet: routes are those of the configuration file, which is read "
-            "again whenever it changes."
-        )
+        """A new route."""
+        by = admin_of(request.scope)
+        created = await self._changes.create_route(json_object(await request.body()), by)
+        return _json(self._told(request, created))
+
+    async def update(self, request: Request) -> Response:
+        """A route with some of its settings changed."""
+        by = admin_of(request.scope)
+        name, changes = request.path_params["name"], json_object(await request.body())
+        return _json(self._told(request, await self._changes.update_route(name, changes, by)))
 
     async def delete(self, request: Request) -> Response:
-        """Not offered yet."""
-        raise NotSupported(
-            "The delete_route API is not available yet: routes are those of the configuration file, which is read "
-            "again whenever it changes."
-        )
+        """A route less."""
+        await self._changes.delete_route(request.path_params["name"], admin_of(request.scope))
+        return _json({})
+
+    async def export(self, request: Request) -> Response:
+        """A route of the store as an endpoint of a configuration file, without its keys."""
+        admin_of(request.scope)
+        return _json(await self._changes.export_route(request.path_params["name"]))
 
     def _told(self, request: Request, route: config.Route) -> dict[str, object]:
         url = request.scope.get("root_path", "") + route.route_url
@@ -62,15 +77,17 @@ def _json(value: object) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
 
 
-def routes(gateway: Gateway) -> list[BaseRoute]:
+def routes(live: LiveGateway, changes: Changes) -> list[BaseRoute]:
     """The endpoints of this module."""
     found: list[BaseRoute] = []
     for base, newer in (("/api/2.0/gateway/routes/", False), ("/api/2.0/endpoints/", True)):
-        api = Routes(gateway, newer=newer)
+        api = Routes(live, changes, newer=newer)
         found += [
             Route(base, api.list, methods=["GET"]),
             Route(base + "{name}", api.get, methods=["GET"]),
             Route(base, api.create, methods=["POST"]),
+            Route(base + "{name}", api.update, methods=["PATCH"]),
             Route(base + "{name}", api.delete, methods=["DELETE"]),
+            Route(base + "{name}/export", api.export, methods=["GET"]),
         ]
     return found

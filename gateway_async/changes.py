@@ -1,0 +1,225 @@
+"""What may be changed while a gateway runs: its routes and their limits.
+
+A change is checked, written with a line in the audit log, and in force on this machine before its caller hears of it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from gateway_async.base_models import SetLimitsModel
+from gateway_async.call import Caller
+from gateway_async.config import Limit, LimitsConfig, Route, RouteConfig
+from gateway_async.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    GatewayError,
+    InvalidRequest,
+    NotSupported,
+    RouteNotFound,
+)
+from gateway_async.limit_config import check_limit
+from gateway_async.live import LiveGateway
+from gateway_async.stored_routes import StoredRoutes
+from gateway_async.stores.base import AuditEntry
+from gateway_async.validation import invalid_request
+
+Json = dict[str, Any]
+
+TRIES = 5
+"""How often a change is made again on what somebody else has changed meanwhile."""
+
+
+class Changes:
+    """Makes changes.
+
+    Args:
+        live: The gateway, and the store that it follows.
+        routes: How routes are kept in the store.
+        closed: Why nothing can be changed, if so.
+    """
+
+    def __init__(self, live: LiveGateway, routes: StoredRoutes, *, closed: str | None = None) -> None:
+        self._live = live
+        self._routes = routes
+        self._closed = closed
+
+    async def create_route(self, body: Mapping[str, Any], by: Caller) -> Route:
+        """A new route, as it is served from now on.
+
+        Args:
+            body: `name`, `route_type`, `model`, and whatever else an endpoint of the configuration file may have.
+            by: Who wants it.
+
+        Raises:
+            InvalidRequest: A field is wrong, or asks for what only the operator may give.
+            AlreadyExists: The configuration, or the store, has a route of that name.
+        """
+        self._check_open()
+        document = dict(body)
+        name = document.pop("name", None)
+        if not isinstance(name, str) or not name:
+            raise InvalidRequest.field("name", "the name of the new route is missing")
+        route = await self._routes.check(name, document)
+        self._not_configured(name)
+        entry = _entry("route.create", name, by, _said(route))
+        await self._live.store.routes.create(self._routes.store(name, document), entry)
+        await self._live.changed()
+        return self._live.find(name).route
+
+    async def update_route(self, name: str, body: Mapping[str, Any], by: Caller) -> Route:
+        """A route of the store with some of its settings changed.
+
+        Args:
+            name: The route's name.
+            body: What changes: any key of an endpoint but the name. `null` takes a setting away. Of `model`, what is
+                not given stays; but whoever names another provider, or a part of its settings, gives all of these,
+                keys too: so nobody can send a key that he does not know to an address of his own.
+            by: Who wants it.
+
+        Raises:
+            RouteNotFound: There is none of that name.
+            InvalidRequest: A field is wrong, or asks for what only the operator may give.
+            Conflict: It is a route of the configuration; or others change it again and again.
+        """
+        self._check_open()
+        changes = dict(body)
+        if not changes:
+            raise BadRequest("nothing is to be changed: the body is empty")
+        if changes.get("name", name) != name:
+            raise InvalidRequest.field("name", "a route keeps its name; create another and delete this one")
+        changes.pop("name", None)
+        self._not_configured(name)
+        for attempt in range(TRIES):
+            stored = await self._stored(name)
+            document = self._routes.merged(stored, changes)
+            route = await self._routes.check(name, document)
+            entry = _entry("route.update", name, by, f"{', '.join(sorted(changes))}; {_said(route)}")
+            try:
+                await self._live.store.routes.replace(
+                    self._routes.store(name, document, stored.revision), entry
+                )
+                break
+            except Conflict:
+                if attempt == TRIES - 1:
+                    raise
+        await self._live.changed()
+        return self._live.find(name).route
+
+    async def delete_route(self, name: str, by: Caller) -> None:
+        """Delete a route of the store; calls under way end as they would have.
+
+        Raises:
+            RouteNotFound: There is none of that name.
+            Conflict: It is a route of the configuration.
+        """
+        self._check_open()
+        self._not_configured(name)
+        await self._live.store.routes.delete(name, _entry("route.delete", name, by))
+        await self._live.changed()
+
+    async def export_route(self, name: str) -> Json:
+        """A route of the store as an endpoint of a configuration file; in place of each key a variable's name.
+
+        Raises:
+            RouteNotFound: There is none of that name in the store.
+        """
+        return self._routes.export(await self._stored(name))
+
+    async def set_limits(self, body: Mapping[str, Any], by: Caller) -> LimitsConfig:
+        """The limits of a route, of the configuration or of the store, after these have replaced those it had.
+
+        Args:
+            body: `route`, its name, and `limits`, each `{"calls", "renewal_period", "key"}` or `{"tokens", …}`.
+            by: Who wants it.
+
+        Raises:
+            RouteNotFound: There is none of that name.
+            InvalidRequest: A limit is wrong.
+        """
+        self._check_open()
+        route, limits = _limits(body)
+        self._live.find(route)
+        told = [limit.model_dump(mode="json") for limit in limits]
+        await self._live.store.limits.replace(route, told, _entry("limits.set", route, by, f"{told}"))
+        await self._live.changed()
+        return LimitsConfig(limits=limits)
+
+    def limits(self, name: str) -> LimitsConfig:
+        """The limits of a route.
+
+        Raises:
+            RouteNotFound: There is none of that name.
+        """
+        return LimitsConfig(limits=self._live.find(name).config.all_limits())
+
+    async def reset_limits(self, name: str, by: Caller) -> LimitsConfig:
+        """The limits of a route, once those that were set are forgotten: the configuration's hold again.
+
+        Raises:
+            RouteNotFound: There is none of that name.
+        """
+        self._check_open()
+        self._live.find(name)
+        await self._live.store.limits.replace(name, None, _entry("limits.reset", name, by))
+        await self._live.changed()
+        return self.limits(name)
+
+    async def _stored(self, name: str) -> Any:
+        found = await self._live.store.routes.read([name])
+        if not found:
+            if self._live.configured(name):
+                raise _of_the_file(name)
+            raise RouteNotFound(f"the store has no route {name[:100]!r}")
+        return found[0]
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise NotSupported(self._closed)
+
+    def _not_configured(self, name: str) -> None:
+        if self._live.configured(name):
+            raise _of_the_file(name)
+
+
+def _of_the_file(name: str) -> GatewayError:
+    return AlreadyExists(
+        f"{name!r} is a route of the gateway's configuration file; it is changed there, and a running gateway takes "
+        "the change up"
+    )
+
+
+def _limits(data: Mapping[str, Any]) -> tuple[str, list[Limit]]:
+    """The route's name and its limits, from the body that sets them."""
+    try:
+        wanted = SetLimitsModel.model_validate(data, strict=True)
+        limits = LimitsConfig.model_validate({"limits": data["limits"]}, strict=True).limits or []
+    except ValidationError as problem:
+        raise invalid_request(problem, data) from None
+    for index, (limit, given) in enumerate(zip(limits, wanted.limits, strict=True)):
+        for unknown in sorted(given.keys() - Limit.model_fields.keys()):
+            known = ", ".join(Limit.model_fields)
+            raise InvalidRequest.field(f"limits.{index}.{unknown}", f"unknown key; known are {known}")
+        try:
+            check_limit(limit)
+        except ValueError as problem:
+            raise InvalidRequest.field(f"limits.{index}", str(problem)) from None
+    return wanted.route, limits
+
+
+def _said(route: RouteConfig) -> str:
+    told = route.to_route()
+    return f"{told.route_type}, {told.model.provider}/{told.model.name or ''}"
+
+
+def _entry(action: str, target: str, by: Caller, detail: str = "") -> AuditEntry:
+    return AuditEntry(
+        action=action,
+        target=target,
+        actor=by.key or "in-process",
+        address=by.address,
+        request_id=by.request_id,
+        detail=detail,
+    )

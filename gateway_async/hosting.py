@@ -1,0 +1,91 @@
+"""A gateway with all that stands around it: its store, its counters, its secret, and the changes that they allow."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway_async.changes import Changes
+from gateway_async.config import GatewayConfig
+from gateway_async.gateway import Gateway
+from gateway_async.live import LiveGateway
+from gateway_async.stored_routes import StoredRoutes, Unsealed
+from gateway_async.stores import open_counters, open_store
+from gateway_async.stores.generation import Generation
+from gateway_async.stores.memory import MemoryStore
+from gateway_async.stores.places import beside, state_dir
+from gateway_async.vault import StoreVault
+
+COUNTERS = "MLFLOW_GATEWAY_RATE_LIMITS_STORAGE_URI"
+"""The documented variable that says where limits are counted; it comes before the configuration's `counters`."""
+
+_NO_STORE = (
+    "routes, limits and keys can't be changed here, since this gateway has no store to keep them in: give it one with "
+    "`store: sqlite:///gateway.db` in its configuration, or GATEWAY_STORE"
+)
+
+
+def host(
+    config: GatewayConfig,
+    *,
+    store: str | None,
+    path: Path | None,
+    trusted: bool = False,
+    gives_way: bool = False,
+    on_refusal: Callable[[str, str], None] | None = None,
+) -> tuple[LiveGateway, Changes]:
+    """A gateway that follows its store, and what changes it.
+
+    Args:
+        config: The configuration.
+        store: The store's address; None: what is changed is kept in this process's memory, if it is `trusted`, and
+            else nothing can be changed.
+        path: The configuration's file, if there is one: processes that serve the same one share their counters.
+        trusted: Changes come from the code of this process alone, which may do what the process can.
+        gives_way: A route of the configuration gives way to one of the store.
+        on_refusal: Told when a route made over the API would have reached what it may not.
+
+    Raises:
+        ConfigError: An address is none, an extra is missing, or a file beside the store can't be made.
+    """
+    counters = open_counters(os.environ.get(COUNTERS) or config.counters, _counters_path(store, path))
+    gateway = Gateway(config, counters)
+    if store is None:
+        kept = StoredRoutes(Unsealed(), lambda: None)
+        alone = LiveGateway(gateway, config, MemoryStore(), read=kept.read, guarded=False)
+        return alone, Changes(alone, kept, closed=None if trusted else _NO_STORE)
+    opened, vault = open_store(store), StoreVault(store)
+
+    async def prepare() -> None:
+        await opened.open()
+        await vault.match(opened)
+
+    routes = StoredRoutes(vault, lambda: live.config.upstream)
+    live = LiveGateway(
+        gateway,
+        config,
+        opened,
+        read=routes.read,
+        prepare=prepare,
+        generation=generation_of(store),
+        gives_way=gives_way,
+        on_refusal=on_refusal,
+    )
+    return live, Changes(live, routes)
+
+
+def generation_of(store: str) -> Generation:
+    """The number by which the processes of this machine tell each other of changes in a store.
+
+    Raises:
+        ConfigError: Its file can't be made.
+    """
+    return Generation(beside(store, "-revision"))
+
+
+def _counters_path(store: str | None, path: Path | None) -> Path | None:
+    if store is not None:
+        return beside(store, "-counters")
+    if path is not None:
+        return state_dir() / f"counters-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    return None

@@ -1,0 +1,295 @@
+"""A gateway whose routes and limits are those of its configuration and of a store, as they are now.
+
+A change in the store is taken up by the process that made it before it is acknowledged; by the other processes of the
+machine at their next call, since all look at one number in shared memory; by other machines when they ask the store,
+four times a second. What can't be asked stays as it was.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from gateway_async.config import GatewayConfig, Limit, RouteConfig
+from gateway_async.errors import ConfigError, GatewayError, NotSupported, RouteNotFound, Unavailable
+from gateway_async.gateway import Gateway, RouteEntry
+from gateway_async.network_guard import NetworkGuard
+from gateway_async.stores.base import Store, StoredRoute
+from gateway_async.stores.generation import Generation
+
+POLL_SECONDS = 0.25
+"""How often the store is asked for changes of other machines."""
+
+PATIENCE_SECONDS = 1.0
+"""How long a call waits for changes to be taken up, before it is answered by what was known before."""
+
+Reader = Callable[[StoredRoute], RouteConfig]
+"""Makes a route of what the store holds of it. Raises `GatewayError` where it can't be served."""
+
+_log = logging.getLogger("gateway_async")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A route of the store, read: as it is served, or why it is not."""
+
+    revision: int
+    route: RouteConfig | None
+    problem: str = ""
+
+
+class LiveGateway:
+    """Keeps a `Gateway` at what configuration and store say.
+
+    Args:
+        gateway: What serves.
+        config: The configuration.
+        store: Where routes and limits made at run time are kept.
+        read: Makes a route of a stored one.
+        prepare: Makes the store ready; None: it is ready, and nobody else changes it.
+        generation: The number by which the processes of this machine tell each other of changes.
+        guarded: The store's routes may reach public addresses only, and what the configuration allows.
+        on_refusal: Told when one of them would have reached another: the host, and the address behind it.
+        gives_way: A route of the configuration gives way to one of the store with its name, as the default ones do;
+            else there must be none.
+
+    Attributes:
+        gateway: What serves.
+        store: The store.
+        revision: The store's revision that is served; -1 before it was read for the first time.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        config: GatewayConfig,
+        store: Store,
+        *,
+        read: Reader,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        generation: Generation | None = None,
+        guarded: bool = True,
+        on_refusal: Callable[[str, str], None] | None = None,
+        gives_way: bool = False,
+    ) -> None:
+        self.gateway = gateway
+        self.store = store
+        self.revision = -1 if prepare else 0
+        self._config = config
+        self._read = read
+        self._prepare = prepare
+        self._prepared = False
+        self._generation = generation
+        self._guarded = guarded
+        self._on_refusal = on_refusal
+        gateway.bound(NetworkGuard(config.upstream.allow_networks, on_refusal=on_refusal))
+        self._gives_way = gives_way
+        self._seen = -1
+        self._made: dict[str, _Made] = {}
+        self._limits: Mapping[str, list[Limit]] = {}
+        self._limited: dict[str, tuple[RouteConfig, list[Limit], RouteConfig]] = {}
+        self._lock = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._down = False
+
+    @property
+    def stale(self) -> bool:
+        """Somebody on this machine has changed the store since it was read."""
+        return self._generation is not None and self._generation.value != self._seen
+
+    def find(self, name: str) -> RouteEntry:
+        """The route of this name.
+
+        Raises:
+            RouteNotFound: There is none.
+            NotSupported: The store holds one that can't be served.
+            Unavailable: Nobody knows, since the store could not be read yet.
+        """
+        try:
+            return self.gateway.find(name)
+        except RouteNotFound:
+            if (made := self._made.get(name)) is not None:
+                raise NotSupported(f"the route {name!r} can't be served: {made.problem}") from None
+            if self.revision < 0:
+                raise Unavailable(
+                    "the store of this gateway could not be read yet, so nobody knows whether there is a route "
+                    f"{name[:100]!r}",
+                    retry_after=1,
+                ) from None
+            raise
+
+    @property
+    def config(self) -> GatewayConfig:
+        """The configuration."""
+        return self._config
+
+    def configured(self, name: str) -> bool:
+        """Whether the configuration has a route of this name that gives way to none."""
+        return not self._gives_way and any(route.name == name for route in self._config.routes)
+
+    async def open(self) -> None:
+        """Serve what the store holds, and follow it from now on. A store that is down is asked again and again.
+
+        Raises:
+            ConfigError: The store is none that this gateway can serve.
+        """
+        if self._prepare is None:
+            return
+        try:
+            await self._refresh()
+        except Unavailable as down:
+            self._is_down(down)
+        self._polling = asyncio.create_task(self._poll())
+
+    async def configure(self, config: GatewayConfig) -> None:
+        """Serve another configuration.
+
+        Raises:
+            ConfigError: A name in it is that of a route in the store; nothing changes.
+        """
+        async with self._lock:
+            self._check_names(config)
+            before, self._config = self._config, config
+            try:
+                if config.upstream != before.upstream:
+                    await self._read_again()
+                await asyncio.to_thread(self._serve)
+            except BaseException:
+                self._config = before
+                raise
+
+    async def catch_up(self) -> None:
+        """Take up what changed, in as much time as a call may lose by it."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self.stale and (left := until - time.monotonic()) > 0:
+            if self._refreshing is None or self._refreshing.done():
+                self._refreshing = asyncio.create_task(self._refresh_or_not())
+            await asyncio.wait([self._refreshing], timeout=left)  # which goes on when this caller leaves
+
+    async def changed(self) -> None:
+        """Take up a change that this process made in the store, and tell the others of this machine."""
+        if self._generation is not None:
+            self._generation.bump()
+        await self._refresh_or_not()
+
+    async def aclose(self) -> None:
+        """Follow the store no more, and let go of it."""
+        for task in (self._polling, self._refreshing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        self._polling = self._refreshing = None
+        await self.store.aclose()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await self._refresh_or_not()
+
+    async def _refresh_or_not(self) -> None:
+        try:
+            await self._refresh()
+        except Unavailable as down:
+            self._is_down(down)
+        except Exception:  # noqa: BLE001 - whatever goes wrong with one change, the next must be seen
+            _log.exception("the store's routes could not be taken up; those before stay in force")
+            await asyncio.sleep(1)
+
+    async def _refresh(self) -> None:
+        async with self._lock:
+            # Read before the store is: a change that comes meanwhile is seen by the next look.
+            self._seen = self._generation.value if self._generation is not None else 0
+            if self._prepare is not None and not self._prepared:
+                await self._prepare()
+                self._prepared = True
+            revision = await self.store.revision()
+            if revision != self.revision:
+                await self._take_up(revision)
+            if self._down:
+                self._down = False
+                _log.info("the store answers again")
+
+    async def _take_up(self, revision: int) -> None:
+        versions = await self.store.routes.versions()
+        fresh = [name for name, at in versions.items() if self._made.get(name, _NOTHING).revision != at]
+        stored = await self.store.routes.read(fresh)
+        limits = await self.store.limits.all()
+        await asyncio.to_thread(self._build, versions, stored, limits)
+        self.revision = revision
+
+    async def _read_again(self) -> None:
+        """Read every route anew: what routes of the store may reach and use has changed."""
+        self.gateway.bound(NetworkGuard(self._config.upstream.allow_networks, on_refusal=self._on_refusal))
+        stored = await self.store.routes.read(list(self._made))
+        self._made |= {route.name: await asyncio.to_thread(self._read_one, route) for route in stored}
+
+    def _build(
+        self,
+        versions: Mapping[str, int],
+        stored: Sequence[StoredRoute],
+        limits: Mapping[str, list[dict[str, object]]],
+    ) -> None:
+        made = {name: self._made[name] for name in versions if name in self._made}
+        made |= {route.name: self._read_one(route) for route in stored}
+        self._made = {name: made[name] for name in versions if name in made}
+        self._limits = {
+            name: [Limit.model_validate(limit) for limit in each] for name, each in limits.items()
+        }
+        self._serve()
+
+    def _read_one(self, stored: StoredRoute) -> _Made:
+        try:
+            return _Made(stored.revision, self._read(stored))
+        except (GatewayError, ValidationError) as problem:
+            said = problem.message if isinstance(problem, GatewayError) else "it is no route any more"
+            _log.warning("the route %r of the store is not served: %s", stored.name, said)
+            return _Made(stored.revision, None, said)
+
+    def _serve(self) -> None:
+        """Replace what is served by what is known now."""
+        own = {route.name: self._with_limits(route) for route in self._config.routes}
+        made = {name: self._with_limits(each.route) for name, each in self._made.items() if each.route}
+        for name in own.keys() & self._made.keys():
+            if self._gives_way:
+                del own[name]
+            elif made.pop(name, None):
+                _log.warning("%s; the configuration's is served", _both(name))
+        if self._guarded:
+            self.gateway.serve(own.values(), made.values())
+        else:
+            self.gateway.serve([*own.values(), *made.values()])
+
+    def _with_limits(self, route: RouteConfig) -> RouteConfig:
+        """The route with the limits that were set for it in place of its own; the same object as long as it is so."""
+        if (limits := self._limits.get(route.name)) is None:
+            return route
+        kept = self._limited.get(route.name)
+        if kept is None or kept[0] is not route or kept[1] != limits:
+            limited = route.model_copy(update={"limit": None, "limits": limits})
+            kept = self._limited[route.name] = (route, limits, limited)
+        return kept[2]
+
+    def _check_names(self, config: GatewayConfig) -> None:
+        if not self._gives_way:
+            both = [route.name for route in config.routes if route.name in self._made]
+            if both:
+                raise ConfigError("\n".join(map(_both, both)))
+
+    def _is_down(self, problem: Unavailable) -> None:
+        if not self._down:
+            self._down = True
+            _log.error("%s; the routes that are known stay in force", problem.message)
+
+
+_NOTHING = _Made(-1, None)
+
+
+def _both(name: str) -> str:
+    return (
+        f"the route {name!r} is in the configuration and in the store: rename or remove it in the one, or delete it "
+        f"from the other with `gateway routes delete {name}`"
+    )
