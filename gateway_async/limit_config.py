@@ -1,6 +1,7 @@
 """Limits: how many calls and tokens may pass through a route in each period."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -10,11 +11,15 @@ from gateway_async.base_models import ConfigModel, LimitModel
 _PERIOD = re.compile(r"\s*([1-9]\d{0,5}\s*)?[a-z]+\s*", re.IGNORECASE | re.ASCII)
 
 
+UNLIMITED = 2**31 - 1
+"""Calls of a limit that limits tokens alone."""
+
+
 class Limit(LimitModel):
     """How many calls, or tokens, may pass through a route in each period."""
 
-    calls: int | None = None
-    """Calls that may pass in each period; 0 closes the route."""
+    calls: int
+    """Calls that may pass in each period; 0 closes the route. `UNLIMITED` where only tokens are limited."""
 
     key: str | None = None
     """`user` counts each caller apart; `route`, or nothing, counts all of them together."""
@@ -32,17 +37,18 @@ class Limit(LimitModel):
     def _documented_shape(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The documented fields; `tokens`, and `calls` beside it, only where they were given."""
         told: dict[str, Any] = handler(self)
-        return {
-            name: value
-            for name, value in told.items()
-            if value is not None or name not in ("calls", "tokens")
-        }
+        if self.tokens is None:
+            del told["tokens"]
+        elif self.calls == UNLIMITED:
+            del told["calls"]
+        return told
 
-    @model_validator(mode="after")
-    def _some_amount(self) -> "Limit":
-        if self.calls is None and self.tokens is None:
-            raise ValueError("calls or tokens is missing: how many may pass in each period")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _only_tokens(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("tokens") is not None and given.get("calls") is None:
+            return {**given, "calls": UNLIMITED}
+        return given
 
 
 class LimitsConfig(ConfigModel):

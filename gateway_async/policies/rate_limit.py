@@ -10,7 +10,7 @@ from typing import Literal, NoReturn
 from gateway_async.call import Answer, Call, Handler, Headers, StreamAnswer
 from gateway_async.config import RouteConfig
 from gateway_async.errors import RateLimited, Unavailable, UpstreamRefused
-from gateway_async.limit_config import period_seconds
+from gateway_async.limit_config import UNLIMITED, period_seconds
 from gateway_async.policies.meter import Meter
 from gateway_async.policies.usage import MeteredStream, tokens_estimated, tokens_of
 from gateway_async.stores.base import Level, Window
@@ -58,7 +58,7 @@ def _rules(route: RouteConfig) -> Iterable[Rule]:
     for limit in route.all_limits():
         seconds, by_user = period_seconds(limit.renewal_period), limit.key == "user"
         for unit, most in (("calls", limit.calls), ("tokens", limit.tokens)):
-            if most is None:
+            if most is None or most == UNLIMITED:
                 continue
             # Without the number: who changes that changes no count.
             key = f"{route.name}/{unit}/{seconds}{'/' if by_user else ''}"
