@@ -45,6 +45,9 @@ def open_store(address: str) -> "Store":
         raise ConfigError(f"the store needs {absent.name}: pip install 'ai-gateway-sdk[{extra}]'") from None
 
 
+_REDIS = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey+unix")
+
+
 def open_counters(address: str | None, path: Path | None) -> "Counters":
     """What counts calls and tokens for all who share it.
 
@@ -60,6 +63,14 @@ def open_counters(address: str | None, path: Path | None) -> "Counters":
         from gateway_async.stores.shared_memory import SharedMemoryCounters
 
         return SharedMemoryCounters(path)
+    if address and scheme in _REDIS:
+        try:
+            from gateway_async.stores.redis import RedisCounters
+        except ImportError as absent:
+            raise ConfigError(
+                f"counters in Redis need the package {absent.name}; install it with: pip install 'ai-gateway-sdk[redis]'"
+            ) from None
+        return RedisCounters(address)
     raise ConfigError(
         f"counters can't be kept at an address that begins with {scheme[:20]!r}; write 'memory://' for this machine, or "
         "'redis://host:6379/0' for several ('rediss://', 'redis+unix://', 'valkey://', 'valkeys://', 'valkey+unix://')"

@@ -36,6 +36,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "vault": "errors stores",
     "keys": "call errors stores",
     "key_ring": "config errors keys server_config stores",
+    "key_changes": "call errors keys server_config stores validation",
     # The engine.
     "call": "config",
     "providers": "call config credentials errors plugins provider_table schemas secrets sse",
@@ -74,11 +75,12 @@ ONLY_IN: Mapping[str, set[str]] = {
     "google": {"gateway_async.credentials.google"},
     "httptools": {"gateway_async.http1.connection"},
     "httpx": {"gateway_async.transport"},
-    "limits": {"gateway_async.limit_config"},
+    "limits": {"gateway_async.limit_config", "gateway_async.stores.redis_pipeline"},
     "platformdirs": {"gateway_async.stores.places"},
-    "rich": {"gateway_server.cli"},
+    "redis": {"gateway_async.stores.redis", "gateway_async.stores.redis_pipeline"},
+    "rich": {"gateway_server.cli", "gateway_server.cli_keys"},
     "tenacity": {"gateway_async.retries"},
-    "typer": {"gateway_server.cli"},
+    "typer": {"gateway_server.cli", "gateway_server.cli_keys"},
     "uvicorn": {"gateway_server.process", "gateway_server.slow"},
     "uvloop": {"gateway_sync._loop"},
     "watchfiles": {"gateway_server.reload"},
@@ -114,7 +116,7 @@ NEEDS_AN_EXTRA = {
         "upstream",
         "upstream_proxy",
     ),
-    *("validation", "zero_config"),
+    *("key_changes", "validation", "zero_config"),
 }
 """The parts of `gateway_async` that the extra `local` is for."""
 
