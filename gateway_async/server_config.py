@@ -98,8 +98,10 @@ def key_name(name: str) -> str:
     Raises:
         ValueError: It is none.
     """
-    if not 0 < len(name) <= 100 or not all(c.isalnum() or c in "-_.@" for c in name):
+    if not 0 < len(name) <= 100 or not all(c.isalnum() or c in "-_.@" for c in name) or set(name) == {"."}:
         raise ValueError("a key's name is 1 to 100 letters, digits, '-', '_', '.' and '@'")
+    if name in ("nobody", "in-process"):
+        raise ValueError(f"{name!r} is what the audit log calls whoever has no key; choose another")
     return name
 
 

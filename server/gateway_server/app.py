@@ -19,10 +19,11 @@ from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
 from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, error_code
 from gateway_async.hosting import host
+from gateway_async.key_changes import KeyChanges
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
 from gateway_async.stores.base import AuditEntry
 from gateway_async.stores.places import store_address
-from gateway_server.api import docs, health, invocations, limits, openai, routes
+from gateway_server.api import docs, health, invocations, keys, limits, openai, routes
 from gateway_server.audit import Refusals
 from gateway_server.dialects import dialect_of
 from gateway_server.middleware.access_log import AccessLines, AccessLog
@@ -77,6 +78,7 @@ class GatewayApp(Starlette):
                 *openai.routes(self.live),
                 *health.routes(),
                 *limits.routes(self.live, self.changes),
+                *keys.routes(KeyChanges(kept, lambda: self.keys.own, self.live.changed)),
                 *routes.routes(self.live, self.changes),
                 *docs.routes(),
             ],
@@ -154,7 +156,6 @@ class GatewayApp(Starlette):
             await asyncio.wait([watcher])
         self._access_lines.flush()
         await self.refusals.aclose()
-        await self.gateway.aclose()
         await self.live.aclose()
 
 

@@ -1,4 +1,4 @@
-"""The command line: `gateway start`, `check`, `routes`, `query`."""
+"""The command line: `gateway start`, `check`, `routes`, `query`, `keys`, `audit`."""
 
 import asyncio
 import json
@@ -17,6 +17,8 @@ from gateway_async import AsyncGatewayClient, GatewayError, Route
 from gateway_async.config_file import Document, load_config, sentence
 from gateway_async.errors import ConfigError
 from gateway_async.gateway import Gateway
+from gateway_async.stores.places import default_store, store_address
+from gateway_server.cli_keys import audit, keys
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,12 +26,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="An AI gateway: one address for models of every provider.",
 )
+app.add_typer(keys, name="keys")
+app.command()(audit)
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 DEFAULT_URI = "http://127.0.0.1:5000"
 
 Uri = Annotated[str, typer.Option(envvar="MLFLOW_GATEWAY_URI", help="Address of the gateway.")]
+ApiKey = Annotated[
+    str | None, typer.Option(envvar="GATEWAY_API_KEY", help="Your key, where the gateway wants one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
 
 
@@ -50,21 +57,42 @@ def start(
         float | None, typer.Option(min=0, help="How long requests under way may go on at the end.")
     ] = None,
     access_log: Annotated[bool, typer.Option(help="Log a line for every request.")] = True,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GATEWAY_STORE",
+            help="Where routes, limits and keys made at run time are kept: sqlite:///file.db or postgresql://…; a file "
+            "of the user's own unless said otherwise.",
+        ),
+    ] = None,
+    allow_unauthenticated: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unauthenticated", help="Serve callers without a key, whoever can reach the address."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the gateway. Without a configuration it serves a model that needs no key and no network."""
+    from gateway_server.opening import settle
     from gateway_server.process import Settings, serve
 
     config = _loaded(config_path)
     drain = config.server.drain_seconds if drain_seconds is None else drain_seconds
     try:
+        address = store_address(store, config.store) or default_store()
+        opening = asyncio.run(settle(config, address, host, welcome=allow_unauthenticated))
         serve(
             Settings(
                 *(config_path, host, port, workers, drain, access_log),
                 request_seconds=config.server.request_seconds,
                 trusted_proxies=config.server.trusted_proxies,
+                store=address,
+                unkeyed=opening.unkeyed,
             ),
-            ready=lambda address: _greet(address, config.routes, config_path, as_json=as_json),
+            ready=lambda at: _greet(
+                at, config.routes, config_path, admin_key=opening.admin_key_file, as_json=as_json
+            ),
         )
     except GatewayError as problem:
         err.print(f"[red]error[/] {escape(problem.message)}")
@@ -106,11 +134,11 @@ def check(
 
 
 @app.command()
-def routes(uri: Uri = DEFAULT_URI, as_json: AsJson = False) -> None:
+def routes(uri: Uri = DEFAULT_URI, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """List the routes of a running gateway."""
 
     async def fetch() -> list[Route]:
-        async with AsyncGatewayClient(uri, max_retries=0) as client:
+        async with AsyncGatewayClient(uri, api_key=api_key, max_retries=0) as client:
             page = await client.search_routes()
             found = page.to_list()
             while page.token is not None:
@@ -130,14 +158,15 @@ def query(
     route: Annotated[str, typer.Argument(help="The route's name.")],
     text: Annotated[str, typer.Argument(help="What to say; '-' reads it from standard input.")],
     uri: Uri = DEFAULT_URI,
+    api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a route, and see the answer as it comes."""
-    _run(_query(uri, route, sys.stdin.read() if text == "-" else text, as_json=as_json))
+    _run(_query(uri, api_key, route, sys.stdin.read() if text == "-" else text, as_json=as_json))
 
 
-async def _query(uri: str, name: str, text: str, *, as_json: bool) -> None:
-    async with AsyncGatewayClient(uri, max_retries=0) as client:
+async def _query(uri: str, api_key: str | None, name: str, text: str, *, as_json: bool) -> None:
+    async with AsyncGatewayClient(uri, api_key=api_key, max_retries=0) as client:
         kind = (await client.get_route(name)).route_type
         data: dict[str, Any] = {"input": text}
         if kind == "llm/v1/chat":
@@ -191,12 +220,16 @@ def _loaded(path: Path | None) -> Any:
         raise typer.Exit(2) from None
 
 
-def _greet(address: str, routes: list[Any], path: Path | None, *, as_json: bool) -> None:
+def _greet(
+    address: str, routes: list[Any], path: Path | None, *, admin_key: Path | None, as_json: bool
+) -> None:
     """Say where the gateway is, what it serves, and a line to copy."""
     told = [route.to_route() for route in routes]
     if as_json:
         listed = [route.model_dump(mode="json") for route in told]
-        print(json.dumps({"address": address, "pid": os.getpid(), "routes": listed}), flush=True)
+        where = None if admin_key is None else str(admin_key)
+        told_all = {"address": address, "pid": os.getpid(), "routes": listed, "admin_key_file": where}
+        print(json.dumps(told_all), flush=True)
         return
     source = (
         escape(str(path))
@@ -217,6 +250,8 @@ def _greet(address: str, routes: list[Any], path: Path | None, *, as_json: bool)
         code = f"from gateway_sync import GatewayClient; print(GatewayClient('{address}').query('{name}', {body}))"
         out.print(f"\n[dim]curl[/]    {escape(curl)}")
         out.print(f"[dim]python[/]  {escape(code)}")
+    if admin_key is not None:
+        out.print(f"[dim]admin[/]   the key for changes is in {escape(str(admin_key))}")
     out.print(f"[dim]docs[/]    {address}/docs\n")
     out.file.flush()
 

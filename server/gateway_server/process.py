@@ -17,9 +17,10 @@ from uvicorn.supervisors import Multiprocess
 
 from gateway_async.errors import GatewayError
 from gateway_server.app import GatewayApp, create_app
+from gateway_server.middleware.auth import Unkeyed
 from gateway_server.slow import TimedConfig
 
-_ACCESS_LOG = "GATEWAY_ACCESS_LOG"
+_ACCESS_LOG, _UNKEYED = "GATEWAY_ACCESS_LOG", "GATEWAY_UNKEYED"
 """How the first process tells its workers, which begin anew from the environment."""
 
 BACKLOG = 4096
@@ -71,6 +72,8 @@ class Settings(NamedTuple):
     access_log: bool
     request_seconds: float = 60.0
     trusted_proxies: Sequence[str] = ()
+    store: str | None = None
+    unkeyed: Unkeyed = Unkeyed.LOCAL
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
@@ -88,6 +91,9 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
     else:
         os.environ["MLFLOW_GATEWAY_CONFIG"] = str(settings.config_path.absolute())
     os.environ[_ACCESS_LOG] = "1" if settings.access_log else ""
+    os.environ[_UNKEYED] = settings.unkeyed.value
+    if settings.store is not None:
+        os.environ["GATEWAY_STORE"] = settings.store
     config = TimedConfig(
         "gateway_server.process:worker_app",
         request_seconds=settings.request_seconds,
@@ -157,7 +163,7 @@ def worker_app() -> GatewayApp:
     # Older keys are a matter of the first process, which has told of them in a sentence.
     warnings.filterwarnings("ignore", category=FutureWarning, message=".*older key")
     try:
-        app = create_app(access_log=bool(os.environ.get(_ACCESS_LOG)))
+        app = create_app(access_log=bool(os.environ.get(_ACCESS_LOG)), unkeyed=Unkeyed(os.environ[_UNKEYED]))
     except (
         GatewayError
     ) as wrong:  # the file was changed since the first process read it; the manager will try again

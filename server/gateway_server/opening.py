@@ -1,0 +1,149 @@
+"""What is settled before a server listens: its store, who gets in without a key, and the first key of an admin."""
+
+import ipaddress
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway_async.config import GatewayConfig
+from gateway_async.errors import AlreadyExists, ConfigError
+from gateway_async.key_changes import opens
+from gateway_async.key_ring import ADMIN_KEY, KeyRing
+from gateway_async.keys import digest_of, hint_of, is_ours, make_key
+from gateway_async.stores import open_store
+from gateway_async.stores.base import AuditEntry, Store, StoredKey
+from gateway_async.stores.places import beside
+from gateway_server.middleware.auth import Unkeyed
+
+FIRST_KEY = "admin"
+"""The name of the first key, and of its file: `<store>-admin-key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What was settled."""
+
+    unkeyed: Unkeyed
+    """What becomes of calls without a key."""
+
+    admin_key_file: Path | None
+    """Where the first admin's key is; None where it is good no more, or there never was one."""
+
+
+async def settle(config: GatewayConfig, store_address: str, host: str, *, welcome: bool) -> Opening:
+    """Make the store ready, and settle who gets in.
+
+    Args:
+        config: The configuration.
+        store_address: The store's address.
+        host: The address to listen on.
+        welcome: Callers without a key are, the operator says on the command line.
+
+    Raises:
+        ConfigError: The host is not this machine alone, and there is no key, nor are callers without one welcome; or
+            the store is none that can be used.
+        Unavailable: The store can't be reached.
+    """
+    ring = KeyRing()
+    ring.configure(config.api_keys, os.environ.get(ADMIN_KEY))
+    store = open_store(store_address)
+    try:
+        await store.open()
+        stored = [key for key in await store.keys.all() if opens(key, time.time())]
+        unkeyed = Unkeyed.WELCOME if welcome else Unkeyed.LOCAL if is_loopback(host) else Unkeyed.REFUSED
+        if unkeyed is Unkeyed.REFUSED and not (ring.own or stored or config.server.allow_unauthenticated):
+            raise ConfigError(
+                f"{host!r} can be reached from other machines, and this gateway has no key yet: make one with "
+                "`gateway keys create --name NAME`, or let in everybody with --allow-unauthenticated"
+            )
+        path = beside(store_address, f"-{FIRST_KEY}-key")
+        if any(key.admin for key in ring.own) or any(key.role == "admin" for key in stored):
+            return Opening(unkeyed, path if _holds_one_of(path, stored) else None)
+        return Opening(unkeyed, await _make_first_key(store, path))
+    finally:
+        await store.aclose()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether who listens on this address is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+async def _make_first_key(store: Store, wanted: Path) -> Path:
+    """Keep a first admin's key, under a name and in a file that nobody has used. The file's path."""
+    for number in range(1, 1000):
+        name, path = (
+            (FIRST_KEY, wanted) if number == 1 else (f"{FIRST_KEY}-{number}", _numbered(wanted, number))
+        )
+        key = _in_file(path)
+        if not is_ours(key.encode()):
+            raise ConfigError(
+                f"the file {path} is in the way: the first admin's key belongs there; move it away"
+            )
+        digest = digest_of(key.encode())
+        try:
+            await store.keys.create(_admin(name, key), _entry(name, path))
+            return path
+        except AlreadyExists:
+            found = await store.keys.find(digest)
+            if found is not None and found.name == name and opens(found, time.time()):
+                return path  # another gateway that starts on the same store was faster
+    raise ConfigError("there are a thousand first keys of admins, none of which is good any more")
+
+
+def _holds_one_of(path: Path, keys: list[StoredKey]) -> bool:
+    try:
+        digest = digest_of(path.read_bytes().strip())
+    except OSError:
+        return False
+    return any(key.digest == digest for key in keys)
+
+
+def _in_file(path: Path) -> str:
+    """The key in a file, which nobody but its owner can read; made if it is not there.
+
+    Raises:
+        ConfigError: It can't be made or read.
+    """
+    try:
+        if not path.exists():
+            # Written under another name first: who finds the file finds a whole key in it.
+            draft = path.with_name(f"{path.name}.{os.getpid()}")
+            draft.unlink(missing_ok=True)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(make_key() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text("utf-8").strip()
+    except (OSError, ValueError) as problem:
+        said = getattr(problem, "strerror", None) or "it holds no text"
+        raise ConfigError(
+            f"the first admin's key can't be kept in {path}: {said}; set {ADMIN_KEY} instead"
+        ) from None
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}-{number}")
+
+
+def _admin(name: str, key: str) -> StoredKey:
+    digest = digest_of(key.encode())
+    return StoredKey(
+        name=name, digest=digest, hint=hint_of(key), role="admin", routes=None, created=time.time()
+    )
+
+
+def _entry(name: str, path: Path) -> AuditEntry:
+    return AuditEntry(
+        action="key.create", target=name, actor="command line", detail=f"the first admin's, in {path}"
+    )
