@@ -14,7 +14,7 @@ from gateway_async.errors import GatewayError
 
 T = TypeVar("T")
 
-COMMAND_SECONDS = 5.0
+COMMAND_SECONDS = 4.0
 """How long a statement may take, the wait for those who write at the same time among it."""
 
 MIGRATION_SECONDS = 15.0

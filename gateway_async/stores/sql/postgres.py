@@ -4,15 +4,16 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from gateway_async.errors import GatewayError, Unavailable
+from gateway_async.errors import ConfigError, GatewayError, Unavailable
 from gateway_async.stores.places import shown
 
 CONNECTIONS = 4
 """Most connections of a process."""
 
-CONNECT_SECONDS = 4.0
+CONNECT_SECONDS = 3.0
 """How long it may take to connect."""
 
 MIGRATION_LOCK = 0x6761746577617973
@@ -43,7 +44,13 @@ class Postgres:
         """A new engine; see `Backend.engine`."""
 
         async def connect(*_: Any) -> Any:
-            return await asyncpg.connect(self._address, timeout=CONNECT_SECONDS, command_timeout=seconds)
+            try:
+                return await asyncpg.connect(self._address, timeout=CONNECT_SECONDS, command_timeout=seconds)
+            except (ValueError, OverflowError):  # whose words may hold a piece of the password
+                raise ConfigError(
+                    f"the address of the store {self.name} can't be understood: write "
+                    "postgresql://user:password@host:5432/database, and %40 for @, %2F for / in the password"
+                ) from None
 
         return create_async_engine(
             "postgresql+asyncpg://",
@@ -57,7 +64,8 @@ class Postgres:
     def explain(self, problem: Exception) -> GatewayError:
         """What went wrong; see `Backend.explain`."""
         cause = problem.orig if isinstance(problem, DBAPIError) else problem
-        text = str(cause) or "it does not answer in time"
+        silent = isinstance(problem, TimeoutError | NoConnectionFree)
+        text = "it does not answer in time" if silent else str(cause)
         return Unavailable(
             f"the store {self.name} can't be used: {text}; see that the server runs, and that its address is right"
         )
