@@ -20,6 +20,7 @@ from gateway_async.fluent import (
     set_gateway_uri,
     set_limits,
     stream,
+    update_route,
 )
 from gateway_async.paging import PagedList
 from gateway_async.schemas import (
@@ -70,4 +71,5 @@ __all__ = [
     "set_gateway_uri",
     "set_limits",
     "stream",
+    "update_route",
 ]

@@ -120,9 +120,7 @@ class AsyncGatewayClient:
         Raises:
             RouteNotFound: The gateway has no such route.
         """
-        if not name:
-            raise BadRequest("get_route needs the name of a route")
-        return self._route(await self._transport.route(name))
+        return self._route(await self._transport.route(_named(name, "get_route")))
 
     async def search_routes(self, page_token: str | None = None) -> PagedList[Route]:
         """A page of the gateway's routes.
@@ -141,15 +139,17 @@ class AsyncGatewayClient:
     async def create_route(
         self, name: str, route_type: str | None = None, model: dict[str, Any] | None = None
     ) -> Route:
-        """A new route, served from now on.
+        """A new route, served from now on. Needs an admin's key, except of a gateway in this process.
 
         Args:
             name: The route's name.
             route_type: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
             model: `name`, `provider`, and the provider's settings under `config` or, as the documented example has
-                it, under `<provider>_config`.
+                it, under `<provider>_config`. A gateway's own environment and files can't be named there.
 
         Raises:
+            AlreadyExists: The gateway has a route of that name.
+            InvalidRequest: A field is wrong, or asks for what only the gateway's operator may give.
             GatewayError: The gateway does not create routes; mlflow's own does so on Databricks only.
         """
         route = {"name": name, "route_type": route_type, "model": model}
@@ -158,16 +158,48 @@ class AsyncGatewayClient:
         except GatewayError as refused:
             raise _only_on_databricks(refused, "create_route", "creation", (404, 405, 501)) from refused
 
+    async def update_route(self, name: str, changes: dict[str, Any]) -> Route:
+        """A route that was made by `create_route`, with some of its settings changed. Needs an admin's key.
+
+        Args:
+            name: The route's name.
+            changes: What changes, such as `{"model": {"name": "gpt-5"}}`; any key of an endpoint of the configuration
+                file but the name. `None` takes a setting away. A provider's settings are one whole: who changes one
+                gives all of them.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+            Conflict: It is a route of the gateway's configuration file.
+            InvalidRequest: A field is wrong, or asks for what only the gateway's operator may give.
+        """
+        return self._route(await self._transport.update_route(_named(name, "update_route"), changes))
+
+    async def export_route(self, name: str) -> dict[str, Any]:
+        """A route that was made by `create_route`, as an endpoint of a configuration file. Needs an admin's key.
+
+        Args:
+            name: The route's name.
+
+        Returns:
+            The endpoint. In the place of each key is `$NAME` of an environment variable that is yet to be set.
+
+        Raises:
+            RouteNotFound: The gateway's store has no such route.
+        """
+        return await self._transport.export_route(_named(name, "export_route"))
+
     async def delete_route(self, name: str) -> None:
-        """Delete a route.
+        """Delete a route that was made by `create_route`. Needs an admin's key.
 
         Args:
             name: The route's name.
 
         Raises:
             RouteNotFound: The gateway has no such route.
+            Conflict: It is a route of the gateway's configuration file.
             GatewayError: The gateway does not delete routes; mlflow's own does so on Databricks only.
         """
+        _named(name, "delete_route")
         try:
             await self._transport.delete_route(name)
         except GatewayError as refused:
@@ -267,12 +299,12 @@ class AsyncGatewayClient:
         )
 
     async def set_limits(self, route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
-        """The limits of a route, after these have replaced those it had.
+        """The limits of a route, after these have replaced those it had. Needs an admin's key.
 
         Args:
             route: The route's name.
             limits: Each `{"calls": 50, "renewal_period": "minute", "key": "user"}`; `key` is `user` for a limit per
-                caller, `route` or absent for one that all callers share.
+                caller, `route` or absent for one that all callers share. `tokens` may stand for `calls`, or beside it.
 
         Raises:
             RouteNotFound: The gateway has no such route.
@@ -290,9 +322,7 @@ class AsyncGatewayClient:
             RouteNotFound: The gateway has no such route.
             GatewayError: The gateway does not tell limits; mlflow's own does so on Databricks only.
         """
-        if not route:
-            raise BadRequest("get_limits needs the name of a route")
-        return _typed(LimitsConfig, await self._transport.limits(route))
+        return _typed(LimitsConfig, await self._transport.limits(_named(route, "get_limits")))
 
     async def aclose(self) -> None:
         """Close the connections, except those of an `http_client` of your own."""
@@ -322,6 +352,13 @@ def _rebuild(
     cls: type[AsyncGatewayClient], uri: str, settings: dict[str, Any], local: GatewayConfig | None
 ) -> AsyncGatewayClient:
     return cls(uri, **settings) if local is None else cls.local(local)
+
+
+def _named(name: str, call: str) -> str:
+    """The name of a route: without one, the address would be that of all routes."""
+    if not name:
+        raise BadRequest(f"{call} needs the name of a route")
+    return name
 
 
 def _payload(request: Any) -> Any:

@@ -25,6 +25,7 @@ __all__ = [
     "set_gateway_uri",
     "set_limits",
     "stream",
+    "update_route",
 ]
 
 
@@ -68,14 +69,29 @@ async def create_route(
     return await _client().create_route(name, route_type, model)
 
 
+async def update_route(name: str, changes: dict[str, Any]) -> Route:
+    """A route that was made by `create_route`, with some of its settings changed.
+
+    Args:
+        name: The route's name.
+        changes: What changes, such as `{"model": {"name": "gpt-5"}}`; see `AsyncGatewayClient.update_route`.
+
+    Raises:
+        RouteNotFound: The gateway has no such route.
+        Conflict: It is a route of the gateway's configuration file.
+    """
+    return await _client().update_route(name, changes)
+
+
 async def delete_route(name: str) -> None:
-    """Delete a route.
+    """Delete a route that was made by `create_route`.
 
     Args:
         name: The route's name.
 
     Raises:
         RouteNotFound: The gateway has no such route.
+        Conflict: It is a route of the gateway's configuration file.
         GatewayError: The gateway does not delete routes; mlflow's own does so on Databricks only.
     """
     await _client().delete_route(name)

@@ -30,7 +30,9 @@ class Limit(LimitModel):
     tokens: int | None = None
     """Tokens that may be used in each period, as the providers count them, prompts and answers together.
 
-    A call passes while some are left; what it used is known, and counted, when its answer ends.
+    A call passes while some are left; what it used is known, and counted, when its answer ends. Where the provider
+    does not tell, or a stream does not come to its end, it is estimated: a token for every four bytes of the request's
+    texts and of what was answered. A call that fails uses none.
     """
 
     @model_serializer(mode="wrap")

@@ -177,12 +177,13 @@ class LiveGateway:
         await self._refresh_or_not()
 
     async def aclose(self) -> None:
-        """Follow the store no more, and let go of it."""
+        """Follow the store no more, and let go of it and of the connections to the providers."""
         for task in (self._polling, self._refreshing):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
         self._polling = self._refreshing = None
+        await self.gateway.aclose()
         await self.store.aclose()
 
     async def _poll(self) -> None:

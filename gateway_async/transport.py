@@ -62,6 +62,14 @@ class Transport(Protocol):
         """The route that was created."""
         ...
 
+    async def update_route(self, name: str, changes: Json) -> Json:
+        """The route that was changed."""
+        ...
+
+    async def export_route(self, name: str) -> Json:
+        """A route as an endpoint of a configuration file."""
+        ...
+
     async def delete_route(self, name: str) -> None:
         """Delete a route."""
         ...
@@ -145,6 +153,14 @@ class Http:
     async def create_route(self, route: Json) -> Json:
         """The route that was created."""
         return await self._json("POST", ROUTES, route)
+
+    async def update_route(self, name: str, changes: Json) -> Json:
+        """The route that was changed."""
+        return await self._json("PATCH", ROUTES + quote(name, safe=""), changes)
+
+    async def export_route(self, name: str) -> Json:
+        """A route as an endpoint of a configuration file."""
+        return await self._json("GET", f"{ROUTES}{quote(name, safe='')}/export")
 
     async def delete_route(self, name: str) -> None:
         """Delete a route."""

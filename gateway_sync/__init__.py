@@ -42,6 +42,7 @@ from gateway_sync.fluent import (
     set_gateway_uri,
     set_limits,
     stream,
+    update_route,
 )
 from gateway_sync.streaming import SyncStream
 
@@ -79,4 +80,5 @@ __all__ = [
     "set_gateway_uri",
     "set_limits",
     "stream",
+    "update_route",
 ]

@@ -114,27 +114,60 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
     def create_route(
         self, name: str, route_type: str | None = None, model: dict[str, Any] | None = None
     ) -> Route:
-        """A new route, served from now on.
+        """A new route, served from now on. Needs an admin's key, except of a gateway in this process.
 
         Args:
             name: The route's name.
             route_type: `llm/v1/chat`, `llm/v1/completions` or `llm/v1/embeddings`.
             model: `name`, `provider`, and the provider's settings under `config` or, as the documented example has
-                it, under `<provider>_config`.
+                it, under `<provider>_config`. A gateway's own environment and files can't be named there.
 
         Raises:
+            AlreadyExists: The gateway has a route of that name.
+            InvalidRequest: A field is wrong, or asks for what only the gateway's operator may give.
             GatewayError: The gateway does not create routes; mlflow's own does so on Databricks only.
         """
         return run(self._async.create_route, name, route_type, model)
 
+    def update_route(self, name: str, changes: dict[str, Any]) -> Route:
+        """A route that was made by `create_route`, with some of its settings changed. Needs an admin's key.
+
+        Args:
+            name: The route's name.
+            changes: What changes, such as `{"model": {"name": "gpt-5"}}`; any key of an endpoint of the configuration
+                file but the name. `None` takes a setting away. A provider's settings are one whole: who changes one
+                gives all of them.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+            Conflict: It is a route of the gateway's configuration file.
+            InvalidRequest: A field is wrong, or asks for what only the gateway's operator may give.
+        """
+        return run(self._async.update_route, name, changes)
+
+    def export_route(self, name: str) -> dict[str, Any]:
+        """A route that was made by `create_route`, as an endpoint of a configuration file. Needs an admin's key.
+
+        Args:
+            name: The route's name.
+
+        Returns:
+            The endpoint. In the place of each key is `$NAME` of an environment variable that is yet to be set.
+
+        Raises:
+            RouteNotFound: The gateway's store has no such route.
+        """
+        return run(self._async.export_route, name)
+
     def delete_route(self, name: str) -> None:
-        """Delete a route.
+        """Delete a route that was made by `create_route`. Needs an admin's key.
 
         Args:
             name: The route's name.
 
         Raises:
             RouteNotFound: The gateway has no such route.
+            Conflict: It is a route of the gateway's configuration file.
             GatewayError: The gateway does not delete routes; mlflow's own does so on Databricks only.
         """
         run(self._async.delete_route, name)
@@ -225,12 +258,12 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
         return SyncStream(self, self._async.stream_completions, route, request)
 
     def set_limits(self, route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
-        """The limits of a route, after these have replaced those it had.
+        """The limits of a route, after these have replaced those it had. Needs an admin's key.
 
         Args:
             route: The route's name.
             limits: Each `{"calls": 50, "renewal_period": "minute", "key": "user"}`; `key` is `user` for a limit per
-                caller, `route` or absent for one that all callers share.
+                caller, `route` or absent for one that all callers share. `tokens` may stand for `calls`, or beside it.
 
         Raises:
             RouteNotFound: The gateway has no such route.

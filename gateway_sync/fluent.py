@@ -19,6 +19,7 @@ __all__ = [
     "set_gateway_uri",
     "set_limits",
     "stream",
+    "update_route",
 ]
 
 
@@ -60,14 +61,29 @@ def create_route(name: str, route_type: str | None = None, model: dict[str, Any]
     return shared_client().create_route(name, route_type, model)
 
 
+def update_route(name: str, changes: dict[str, Any]) -> Route:
+    """A route that was made by `create_route`, with some of its settings changed.
+
+    Args:
+        name: The route's name.
+        changes: What changes, such as `{"model": {"name": "gpt-5"}}`; see `MlflowGatewayClient.update_route`.
+
+    Raises:
+        RouteNotFound: The gateway has no such route.
+        Conflict: It is a route of the gateway's configuration file.
+    """
+    return shared_client().update_route(name, changes)
+
+
 def delete_route(name: str) -> None:
-    """Delete a route.
+    """Delete a route that was made by `create_route`.
 
     Args:
         name: The route's name.
 
     Raises:
         RouteNotFound: The gateway has no such route.
+        Conflict: It is a route of the gateway's configuration file.
         GatewayError: The gateway does not delete routes; mlflow's own does so on Databricks only.
     """
     shared_client().delete_route(name)

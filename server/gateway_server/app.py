@@ -122,9 +122,8 @@ class GatewayApp(Starlette):
             self._opening = asyncio.create_task(self._open())
         try:
             await asyncio.shield(self._opening)
-        except BaseException:
-            if self._opening is not None and self._opening.done():
-                self._opening = None  # the next request tries again
+        except Exception:
+            self._opening = None  # the next request tries again
             raise
 
     async def _open(self) -> None:
