@@ -15,6 +15,9 @@ class Meter:
 
     Args:
         counters: Where to count; None for counters of this process alone, made when the first limit needs them.
+
+    Attributes:
+        undecided: Calls, and uses, that could not be counted.
     """
 
     def __init__(self, counters: Counters | None = None) -> None:
@@ -22,6 +25,7 @@ class Meter:
         self._own: Counters | None = None
         self._adding: set[asyncio.Task[None]] = set()
         self._failing = False
+        self.undecided = 0
 
     def counters(self) -> Counters:
         """Where to count."""
@@ -67,7 +71,8 @@ class Meter:
             self._failed(problem)
 
     def _failed(self, problem: CountersUnavailable) -> None:
-        if not self._failing:
+        self.undecided += 1
+        if not self._failing and not problem.logged:
             self._failing = True
             _log.warning(
                 "limits can't be counted: %s; until they can, each route's on_store_failure decides", problem

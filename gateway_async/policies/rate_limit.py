@@ -47,9 +47,12 @@ def with_limits(inner: Handler, route: RouteConfig, meter: Meter) -> Handler:
 
 
 def rules_of(route: RouteConfig) -> list[Rule]:
-    """What the route's limits ask for, those on calls first. Of two for one period, the lower one."""
+    """What the route's limits ask for: those on calls, then those on tokens, each for callers before all together.
+
+    Of two for one period, the lower one.
+    """
     found: dict[str, Rule] = {}
-    for rule in sorted(_rules(route), key=lambda rule: (rule.unit, -rule.window.most)):
+    for rule in sorted(_rules(route), key=lambda rule: (rule.unit, not rule.by_user, -rule.window.most)):
         found[rule.window.key] = rule
     return list(found.values())
 

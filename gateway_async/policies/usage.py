@@ -17,7 +17,7 @@ _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _TEXTS = frozenset(
     {
         *("messages", "prompt", "input", "content", "text", "tool_calls", "function", "name", "arguments"),
-        *("choices", "message", "reasoning_content", "refusal"),
+        *("choices", "message", "delta", "reasoning_content", "refusal"),
     }
 )
 """Fields of requests and answers that hold texts which a model reads or writes, or lead there."""
@@ -46,7 +46,12 @@ def _count(body: bytes, name: bytes) -> int | None:
 
 
 def tokens_estimated(value: Any) -> int:
-    """The tokens of the texts in a request or an answer: one for every four bytes. Tokens count as what they are."""
+    """The tokens of the texts in a request or an answer: one for every four bytes."""
+    return -(-_text_size(value) // 4)
+
+
+def _text_size(value: Any) -> int:
+    """The bytes of the texts in a request, an answer or a chunk. A token that is given as a number counts as four."""
     size, rest = 0, [value]
     while rest:
         part = rest.pop()
@@ -58,7 +63,7 @@ def tokens_estimated(value: Any) -> int:
             rest += part
         elif isinstance(part, dict):
             rest += (field for name, field in part.items() if name in _TEXTS)
-    return -(-size // 4)
+    return size
 
 
 def tokens_of(request: dict[str, Any], body: bytes) -> int:
@@ -87,8 +92,8 @@ class MeteredStream:
         self._settle: Callable[[int], None] | None = settle
         self._last_told = b""
         self._chunks = 0
-        self._size = 0
-        self._shortest = 0
+        self._texts = 0
+        self._frame: int | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -106,11 +111,11 @@ class MeteredStream:
                     if self._hides and _only_usage(chunk):
                         batch = [other for other in batch if other is not chunk]
                         continue
-                size = len(chunk)
                 self._chunks += 1
-                self._size += size
-                if size < self._shortest or not self._shortest:
-                    self._shortest = size
+                size = len(chunk)
+                if self._frame is None or size < self._frame:
+                    self._frame = size - _text_size(orjson.loads(chunk))
+                self._texts += size - self._frame
             if batch:
                 return batch
 
@@ -126,8 +131,8 @@ class MeteredStream:
             settle(told if told is not None else tokens_estimated(self._request) + self._streamed())
 
     def _streamed(self) -> int:
-        """An estimate: a chunk is a token, or what it is longer than the shortest one is text."""
-        return max(self._chunks, (self._size - self._chunks * self._shortest) // 4)
+        """An estimate: a chunk is a token, or more where it is longer than its frame by more than four bytes."""
+        return max(self._chunks, -(-self._texts // 4))
 
 
 def _only_usage(chunk: bytes) -> bool:

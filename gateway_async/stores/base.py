@@ -250,7 +250,15 @@ class Level:
 
 
 class CountersUnavailable(Exception):
-    """The counters do not answer, or have no room: nothing was counted."""
+    """The counters do not answer, or have no room: nothing was counted.
+
+    Attributes:
+        logged: The counters have said so in the log already, and will say when they answer again.
+    """
+
+    def __init__(self, message: str, *, logged: bool = False) -> None:
+        super().__init__(message)
+        self.logged = logged
 
 
 class Counters(Protocol):

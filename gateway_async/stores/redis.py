@@ -111,7 +111,7 @@ class RedisCounters:
             self._begin(loop)
         if self._down:
             self.undecided += 1
-            raise CountersUnavailable(f"Redis at {self._shown} does not answer")
+            raise CountersUnavailable(f"Redis at {self._shown} does not answer", logged=True)
         request = _Request(loop, take=take, windows=windows, amount=amount)
         self._waiting.append(request)
         if self._worker is None:
@@ -203,7 +203,7 @@ class RedisCounters:
         for request in (*self._served, *self._waiting):
             if not request.done.done():
                 self.undecided += 1
-                request.done.set_exception(CountersUnavailable(message))
+                request.done.set_exception(CountersUnavailable(message, logged=True))
         self._served, self._waiting = [], []
 
     async def _probe(self, loop: asyncio.AbstractEventLoop) -> None:

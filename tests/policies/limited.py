@@ -71,6 +71,8 @@ class Failing:
     def __init__(self, inner: Counters) -> None:
         self.inner = inner
         self.down = True
+        self.asked = 0
+        """How often they were asked while they were down."""
 
     async def take(self, calls: Sequence[Window], tokens: Sequence[Window] = ()) -> Sequence[Level]:
         """As the others, when they are in reach."""
@@ -88,4 +90,5 @@ class Failing:
 
     def _check(self) -> None:
         if self.down:
+            self.asked += 1
             raise CountersUnavailable("nobody answers")

@@ -218,6 +218,7 @@ async def test_counters_that_fail_let_calls_pass_or_not(caplog: pytest.LogCaptur
         ) as refused:
             await call(gateway, route="careful")
         counters.down = False
+        assert counters.asked == 4
         healed = [await passes(gateway, route=route) for route in ("chat", "chat", "careful", "careful")]
 
     assert [told(answer.headers) for answer in answers] == [["none"] * 3] * 3
