@@ -12,10 +12,10 @@ import pytest
 from tests.support.configs import HELLO, Json, offline, upstream_route
 from tests.support.raw import RawAnswer
 from tests.support.server import Server, running
-from tests.support.upstream import DONE, MockUpstream, Script, delta, stream
+from tests.support.upstream import DONE, MockUpstream, Script, chat, delta, stream
 
 BODY = b'{"messages":[{"role":"user","content":"Hello there"}]}'
-HEAD = b"POST %s HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+HEAD = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 SECONDS = 2
 
 
@@ -29,7 +29,7 @@ def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFact
     """A gateway that waits two seconds for a request."""
     config: Json = {
         "endpoints": [
-            *(offline("chat", "chat"), offline("words", "completions")),
+            offline("chat", "chat"),
             upstream_route("up", "chat", shared_upstream.url),
         ],
         "server": {"request_seconds": SECONDS},
@@ -41,16 +41,14 @@ def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFact
 
 
 @contextmanager
-def dripping(connection: socket.socket, drops: bytes) -> Iterator[None]:
-    """Send a byte again and again, until it is over or the connection is."""
+def dripping(connection: socket.socket) -> Iterator[None]:
+    """Send a byte again and again."""
     over = threading.Event()
 
     def drip() -> None:
         with suppress(OSError):
-            for drop in drops:
-                connection.send(bytes([drop]))
-                if over.wait(0.05):
-                    return
+            while not over.wait(0.05):
+                connection.send(b"a")
 
     thread = threading.Thread(target=drip)
     thread.start()
@@ -82,9 +80,9 @@ HALVES = {
     "half a head": b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: te",
     "no body": head(),
     "all but a byte": head() + BODY[:-1],
-    "half a chunk": b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
-    "to nowhere": b"POST /gateway/none HTTP/1.1\r\nhost: test\r\ncontent-length: 9",
-    "a body nobody reads": b"GET /health HTTP/1.1\r\nhost: test\r\ncontent-length: ",
+    "half a chunk": b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
+    "to nowhere": b"POST /gateway/none HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9",
+    "a body nobody reads": b"GET /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: ",
 }
 
 
@@ -118,17 +116,23 @@ def test_a_connection_without_a_byte_is_closed(gateway: Server) -> None:
         assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("start", [b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: t\r\nx: ", head()])
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"POST /gateway/chat/invocations HTTP/1.1\r\nhost: localhost\r\nx-long: ",
+        HEAD % (b"/gateway/chat/invocations", 10**6),
+    ],
+    ids=["head", "body"],
+)
 def test_dripping_gains_no_time(gateway: Server, start: bytes) -> None:
     """The clock runs from the request's first byte, not from its last."""
     with gateway.connect() as connection:
         connection.sendall(start)
-        with dripping(connection, b"a" * 1000):
+        with dripping(connection):
             said = read_to_end(connection)
 
-    assert (
-        said.startswith(b"HTTP/1.1 408 ") or not said
-    )  # what comes after the end may reset the connection first
+    # What is sent after the end may reset the connection before the answer is read.
+    assert said.startswith(b"HTTP/1.1 408 ") or not said
 
 
 def test_the_second_request_of_a_connection_has_its_own_time(gateway: Server) -> None:
@@ -171,16 +175,13 @@ def test_a_long_answer_and_its_slow_reader_are_let_alone(gateway: Server, upstre
     assert told.body.count(b'"b"') == 14
 
 
-def test_who_reads_slowly_is_let_alone(gateway: Server) -> None:
+def test_who_reads_slowly_is_let_alone(gateway: Server, upstream: MockUpstream) -> None:
     """An answer waits for its reader, also when it is larger than what the kernel holds."""
-    words = b"word " * 2**20
-    body = b'{"prompt":"%s"}' % words
-    with gateway.connect() as connection, gateway.connect() as clock:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(HEAD % (b"/gateway/words/invocations", len(body)) + body)
-        assert clock.recv(1) == b""
-        with gateway.connect() as clock:
-            assert clock.recv(1) == b""
+    words = "word " * 2**22
+    upstream.reply(chat(words))
+    with gateway.connect() as connection, gateway.connect() as first, gateway.connect() as second:
+        connection.sendall(head("/gateway/up/invocations") + BODY)
+        assert first.recv(1) == second.recv(1) == b""
 
         told = answer(connection)
 
@@ -207,17 +208,14 @@ def test_every_worker_keeps_the_time(tmp_path: Path) -> None:
     [
         pytest.param([], "127.0.0.1", id="nobody is believed"),
         pytest.param(["10.0.0.0/8"], "127.0.0.1", id="only who is listed is"),
-        pytest.param(["127.0.0.1"], "203.0.113.9", id="a proxy is"),
-        pytest.param(["127.0.0.0/8", "10.1.0.0/16"], "203.0.113.9", id="so are proxies before it"),
+        pytest.param(["127.0.0.1", "10.1.0.0/16"], "203.0.113.9", id="a proxy is"),
     ],
 )
 def test_who_calls_is_said_by_trusted_proxies_only(tmp_path: Path, trusted: list[str], client: str) -> None:
     """A caller can't choose the address by which limits count it."""
     config: Json = {"endpoints": [offline("chat", "chat")], "server": {"trusted_proxies": trusted}}
     with running(tmp_path, config, "--access-log") as server, server.client() as http:
-        forwarded = {
-            "x-forwarded-for": "198.51.100.1, 203.0.113.9" + (", 10.1.2.3" if len(trusted) > 1 else "")
-        }
+        forwarded = {"x-forwarded-for": "198.51.100.1, 203.0.113.9, 10.1.2.3"}
 
         http.post("/gateway/chat/invocations", json=HELLO, headers=forwarded)
 
