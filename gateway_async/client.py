@@ -152,9 +152,19 @@ class AsyncGatewayClient:
             InvalidRequest: A field is wrong, or asks for what only the gateway's operator may give.
             GatewayError: The gateway does not create routes; mlflow's own does so on Databricks only.
         """
-        route = {"name": name, "route_type": route_type, "model": model}
+        return await self.create_route_from({"name": name, "route_type": route_type, "model": model})
+
+    async def create_route_from(self, endpoint: dict[str, Any]) -> Route:
+        """A new route, from an endpoint as in a configuration file, with limits and timeouts if it has some.
+
+        Args:
+            endpoint: `name`, `endpoint_type`, `model` and whatever else an endpoint may have.
+
+        Raises:
+            GatewayError: As for `create_route`.
+        """
         try:
-            return self._route(await self._transport.create_route(route))
+            return self._route(await self._transport.create_route(endpoint))
         except GatewayError as refused:
             raise _only_on_databricks(refused, "create_route", "creation", (404, 405, 501)) from refused
 

@@ -129,6 +129,17 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
         """
         return run(self._async.create_route, name, route_type, model)
 
+    def create_route_from(self, endpoint: dict[str, Any]) -> Route:
+        """A new route, from an endpoint as in a configuration file, with limits and timeouts if it has some.
+
+        Args:
+            endpoint: `name`, `endpoint_type`, `model` and whatever else an endpoint may have.
+
+        Raises:
+            GatewayError: As for `create_route`.
+        """
+        return run(self._async.create_route_from, endpoint)
+
     def update_route(self, name: str, changes: dict[str, Any]) -> Route:
         """A route that was made by `create_route`, with some of its settings changed. Needs an admin's key.
 
