@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from gateway_async import AsyncGatewayClient, GatewayError, Route
+from gateway_async import AsyncGatewayClient, GatewayError
 from gateway_async.config_file import Document, load_config, sentence
 from gateway_async.errors import ConfigError
 from gateway_async.gateway import Gateway
 from gateway_async.stores.places import default_store, store_address
 from gateway_server.cli_keys import audit, keys
+from gateway_server.cli_routes import limits, routes
+from gateway_server.console import DEFAULT_URI, ApiKey, AsJson, Uri, err, fail, out, route_table, run_call
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,19 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="An AI gateway: one address for models of every provider.",
 )
+app.add_typer(routes, name="routes")
+app.add_typer(limits, name="limits")
 app.add_typer(keys, name="keys")
 app.command()(audit)
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-DEFAULT_URI = "http://127.0.0.1:5000"
-
-Uri = Annotated[str, typer.Option(envvar="MLFLOW_GATEWAY_URI", help="Address of the gateway.")]
-ApiKey = Annotated[
-    str | None, typer.Option(envvar="GATEWAY_API_KEY", help="Your key, where the gateway wants one.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
-
 
 @app.command()
 def start(
@@ -95,8 +86,7 @@ def start(
             ),
         )
     except GatewayError as problem:
-        err.print(f"[red]error[/] {escape(problem.message)}")
-        raise typer.Exit(1) from None
+        fail(problem.message)
 
 
 @app.command()
@@ -134,26 +124,6 @@ def check(
 
 
 @app.command()
-def routes(uri: Uri = DEFAULT_URI, api_key: ApiKey = None, as_json: AsJson = False) -> None:
-    """List the routes of a running gateway."""
-
-    async def fetch() -> list[Route]:
-        async with AsyncGatewayClient(uri, api_key=api_key, max_retries=0) as client:
-            page = await client.search_routes()
-            found = page.to_list()
-            while page.token is not None:
-                page = await client.search_routes(page.token)
-                found += page
-            return found
-
-    found = _run(fetch())
-    if as_json:
-        print(json.dumps([route.model_dump(mode="json") for route in found]))
-    else:
-        out.print(_table([(r.name, r.route_type, r.model.provider, r.model.name or "") for r in found]))
-
-
-@app.command()
 def query(
     route: Annotated[str, typer.Argument(help="The route's name.")],
     text: Annotated[str, typer.Argument(help="What to say; '-' reads it from standard input.")],
@@ -162,7 +132,7 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Ask a route, and see the answer as it comes."""
-    _run(_query(uri, api_key, route, sys.stdin.read() if text == "-" else text, as_json=as_json))
+    run_call(_query(uri, api_key, route, sys.stdin.read() if text == "-" else text, as_json=as_json))
 
 
 async def _query(uri: str, api_key: str | None, name: str, text: str, *, as_json: bool) -> None:
@@ -216,8 +186,7 @@ def _loaded(path: Path | None) -> Any:
                 )
             return load_config(path)
     except ConfigError as wrong:
-        err.print(f"[red]error[/] {escape(wrong.message)}")
-        raise typer.Exit(2) from None
+        fail(wrong.message, 2)
 
 
 def _greet(
@@ -237,7 +206,7 @@ def _greet(
         else "no configuration: nothing here needs a key, but the routes named after one"
     )
     out.print(f"\n[bold]AI gateway[/] at [bold cyan]{address}[/]  ({source})\n")
-    out.print(_table([(r.name, r.route_type, r.model.provider, r.model.name or "") for r in told]))
+    out.print(route_table(told))
     if told:
         kind, name = told[0].route_type, told[0].name
         data: dict[str, Any] = {"input": "Hello"}
@@ -254,21 +223,6 @@ def _greet(
         out.print(f"[dim]admin[/]   the key for changes is in {escape(str(admin_key))}")
     out.print(f"[dim]docs[/]    {address}/docs\n")
     out.file.flush()
-
-
-def _table(rows: list[tuple[str, str, str, str]]) -> Table:
-    table = Table("route", "type", "provider", "model", box=None, pad_edge=False, header_style="dim")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    return table
-
-
-def _run(coroutine: Any) -> Any:
-    try:
-        return asyncio.run(coroutine)
-    except GatewayError as error:
-        err.print(f"[red]error[/] {escape(error.message)}")
-        raise typer.Exit(1) from None
 
 
 def run() -> None:

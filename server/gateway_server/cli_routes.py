@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from gateway_async import AsyncGatewayClient, Route
 from gateway_async.config import Limit, LimitsConfig
-from gateway_server.console import DEFAULT_URI, ApiKey, AsJson, Uri, fail, out, run, table
+from gateway_server.console import DEFAULT_URI, ApiKey, AsJson, Uri, fail, out, route_table, run_call, table
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -147,7 +147,7 @@ def _ask(context: typer.Context, call: Callable[[AsyncGatewayClient], Awaitable[
         async with context.obj as client:
             return await call(client)
 
-    return run(ask())
+    return run_call(ask())
 
 
 def _read(file: Path) -> Json:
@@ -179,8 +179,7 @@ def _show(found: list[Route], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([route.model_dump(mode="json") for route in found]))
     else:
-        rows = [(r.name, r.route_type, r.model.provider, r.model.name or "") for r in found]
-        out.print(table(("route", "type", "provider", "model"), rows))
+        out.print(route_table(found))
 
 
 def _show_limits(found: LimitsConfig, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway_async import GatewayError
+from gateway_async import GatewayError, Route
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ ApiKey = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_call(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine; an error is said on standard error, and ends the command with exit code 1."""
     try:
         return asyncio.run(coroutine)
@@ -45,3 +45,9 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
     return made
+
+
+def route_table(routes: Iterable[Route]) -> Table:
+    """Routes for a person."""
+    rows = [(r.name, r.route_type, r.model.provider, r.model.name or "") for r in routes]
+    return table(("route", "type", "provider", "model"), rows)
