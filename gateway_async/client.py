@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from gateway_async.address import get_gateway_uri, resolve_route_url
 from gateway_async.config import GatewayConfig, LimitsConfig, Route
-from gateway_async.errors import BadRequest, ConfigError, GatewayError, InvalidAnswer, RouteNotFound
+from gateway_async.error_responses import only_on_databricks
+from gateway_async.errors import BadRequest, ConfigError, GatewayError, InvalidAnswer
 from gateway_async.paging import PagedList
 from gateway_async.schemas import (
     ChatChunk,
@@ -28,7 +29,7 @@ from gateway_async.streaming import AsyncStream
 if TYPE_CHECKING:
     import httpx
 
-    from gateway_async.transport import Transport
+    from gateway_async.gateway_calls import Transport
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -166,7 +167,7 @@ class AsyncGatewayClient:
         try:
             return self._route(await self._transport.create_route(endpoint))
         except GatewayError as refused:
-            raise _only_on_databricks(refused, "create_route", "creation", (404, 405, 501)) from refused
+            raise only_on_databricks(refused, "create_route", "creation", (404, 405, 501)) from refused
 
     async def update_route(self, name: str, changes: dict[str, Any]) -> Route:
         """A route that was made by `create_route`, with some of its settings changed. Needs an admin's key.
@@ -213,7 +214,7 @@ class AsyncGatewayClient:
         try:
             await self._transport.delete_route(name)
         except GatewayError as refused:
-            raise _only_on_databricks(refused, "delete_route", "deletion", (405, 501)) from refused
+            raise only_on_databricks(refused, "delete_route", "deletion", (405, 501)) from refused
 
     async def query(self, route: str, data: dict[str, Any]) -> dict[str, Any]:
         """The route's answer to one request, in the standard shape of its type.
@@ -393,13 +394,3 @@ def _typed(schema: type[_M], answer: Any) -> _M:
 
 def _as_it_is(chunk: dict[str, Any]) -> dict[str, Any]:
     return chunk
-
-
-def _only_on_databricks(refused: GatewayError, call: str, noun: str, absent: tuple[int, ...]) -> GatewayError:
-    """The documented error, where the server has no such call; else the error as it is."""
-    if refused.status not in absent or isinstance(refused, RouteNotFound):
-        return refused
-    return BadRequest(
-        f"The {call} API is only available when running within Databricks, or against a gateway that offers it. "
-        f"Here, route {noun} is an edit of the gateway's configuration file, which a running gateway takes up."
-    )

@@ -71,6 +71,16 @@ def from_response(
     return error
 
 
+def only_on_databricks(refused: GatewayError, call: str, noun: str, absent: tuple[int, ...]) -> GatewayError:
+    """The documented error, where the server has no such call; else the error as it is."""
+    if refused.status not in absent or isinstance(refused, RouteNotFound):
+        return refused
+    return BadRequest(
+        f"The {call} API is only available when running within Databricks, or against a gateway that offers it. "
+        f"Here, route {noun} is an edit of the gateway's configuration file, which a running gateway takes up."
+    )
+
+
 def _sentence(detail: Any) -> str:
     """`detail` of an error body as one line for a person."""
     if isinstance(detail, list):

@@ -14,7 +14,6 @@ from gateway_async.stores import open_counters, open_store
 from gateway_async.stores.generation import Generation
 from gateway_async.stores.memory import MemoryStore
 from gateway_async.stores.places import beside, state_dir
-from gateway_async.vault import StoreVault
 
 COUNTERS = "MLFLOW_GATEWAY_RATE_LIMITS_STORAGE_URI"
 """The documented variable that says where limits are counted; it comes before the configuration's `counters`."""
@@ -54,6 +53,8 @@ def host(
         kept = StoredRoutes(Unsealed(), lambda: None)
         alone = LiveGateway(gateway, config, MemoryStore(), read=kept.read, guarded=False)
         return alone, Changes(alone, kept, closed=None if trusted else _NO_STORE)
+    from gateway_async.vault import StoreVault  # cryptography, for those who have a store
+
     opened, vault = open_store(store), StoreVault(store)
 
     async def prepare() -> None:

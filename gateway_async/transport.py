@@ -1,4 +1,4 @@
-"""How a client reaches a gateway: the calls that every transport offers, and the transport over HTTP.
+"""How a client reaches a gateway over HTTP.
 
 The only module that imports httpx. (0.28 is its last release; httpx2 goes on with the same API.) The transport without
 a network between is `local`.
@@ -8,7 +8,7 @@ import os
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -41,58 +41,6 @@ CONNECT_SECONDS = 10.0
 
 ROUTES = "/api/2.0/gateway/routes/"
 LIMITS = "/api/2.0/gateway/limits/"
-
-
-class Transport(Protocol):
-    """The calls of a gateway, in JSON."""
-
-    async def health(self) -> Json:
-        """`GET /health`."""
-        ...
-
-    async def routes(self, page_token: str | None) -> Json:
-        """A page of routes."""
-        ...
-
-    async def route(self, name: str) -> Json:
-        """One route."""
-        ...
-
-    async def create_route(self, route: Json) -> Json:
-        """The route that was created."""
-        ...
-
-    async def update_route(self, name: str, changes: Json) -> Json:
-        """The route that was changed."""
-        ...
-
-    async def export_route(self, name: str) -> Json:
-        """A route as an endpoint of a configuration file."""
-        ...
-
-    async def delete_route(self, name: str) -> None:
-        """Delete a route."""
-        ...
-
-    async def limits(self, route: str) -> Json:
-        """The limits of a route."""
-        ...
-
-    async def set_limits(self, limits: Json) -> Json:
-        """The limits that were set."""
-        ...
-
-    async def query(self, route: str, data: Any) -> Json:
-        """The answer of a route."""
-        ...
-
-    async def stream(self, route: str, data: Mapping[str, Any]) -> ChunkSource:
-        """The answer of a route, chunk by chunk."""
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of connections."""
-        ...
 
 
 class Http:

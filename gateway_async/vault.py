@@ -9,10 +9,9 @@ from typing import Any
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from gateway_async.address import without_credentials
 from gateway_async.errors import ConfigError
 from gateway_async.stores.base import Store
-from gateway_async.stores.places import beside
+from gateway_async.stores.places import beside, shown
 
 VARIABLE = "GATEWAY_SECRET_KEY"
 """The environment variable that holds the secret: one Fernet key, or several with commas between. The first encrypts,
@@ -89,7 +88,7 @@ class StoreVault:
         mine = self._vault().fingerprints
         if await store.fingerprint(mine[0]) not in mine:
             raise ConfigError(
-                f"the routes in {without_credentials(self._store)} are encrypted with another secret than this gateway "
+                f"the routes in {shown(self._store)} are encrypted with another secret than this gateway "
                 f"has; give the one that the first gateway on this store made or was given, in {VARIABLE}"
             )
 

@@ -47,14 +47,19 @@ MAY_IMPORT: Mapping[str, str] = {
     "upstream": "config errors http1 network_guard providers",
     "upstream_proxy": "config errors http1 providers upstream",
     "provider_call": "call errors providers secrets upstream",
-    "gateway": "call config errors policies provider_call providers secrets stores upstream validation",
-    "local": "call config errors gateway paging streaming validation wire",
+    "gateway": "call config errors network_guard policies provider_call providers secrets stores upstream validation",
+    "live": "config errors gateway network_guard stores",
+    "stored_routes": "config network_guard restricted secrets server_config stores",
+    "changes": "base_models call config errors limit_config live stored_routes stores validation",
+    "hosting": "changes config gateway live stored_routes stores",
+    "local": "call config errors hosting paging streaming validation wire",
     # The client.
     "address": "errors",
     "error_responses": "errors",
     "retries": "errors",
     "transport": "address credentials error_responses errors retries sse streaming wire",
-    "client": "address config errors paging schemas streaming",
+    "gateway_calls": "streaming",
+    "client": "address config error_responses errors gateway_calls paging schemas streaming",
     "fluent": "address client config streaming",
     "": "client config errors fluent paging schemas streaming",
 }
@@ -62,6 +67,7 @@ MAY_IMPORT: Mapping[str, str] = {
 
 LATER: Mapping[str, str] = {
     "client": "config_file local transport",  # the engine only where a client is `local`; httpx only where it is not
+    "hosting": "vault",  # cryptography for those who have a store
     "upstream": "upstream_proxy",  # aiohttp for those who have a proxy
 }
 """Part → the parts that it may import within a function, because not every user has or pays for what they need."""
@@ -71,6 +77,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "aiohappyeyeballs": {"gateway_async.http1.pool"},
     "asyncpg": {"gateway_async.stores.sql.postgres"},
     "botocore": {"gateway_async.credentials.aws", "gateway_async.providers.bedrock.events"},
+    "cryptography": {"gateway_async.vault"},
     "databricks": {"gateway_async.credentials.databricks"},
     "google": {"gateway_async.credentials.google"},
     "httptools": {"gateway_async.http1.connection"},
@@ -78,13 +85,23 @@ ONLY_IN: Mapping[str, set[str]] = {
     "limits": {"gateway_async.limit_config", "gateway_async.stores.redis_pipeline"},
     "platformdirs": {"gateway_async.stores.places"},
     "redis": {"gateway_async.stores.redis", "gateway_async.stores.redis_pipeline"},
-    "rich": {"gateway_server.cli", "gateway_server.cli_keys"},
+    "rich": {
+        "gateway_server.cli",
+        "gateway_server.cli_keys",
+        "gateway_server.cli_routes",
+        "gateway_server.console",
+    },
     "tenacity": {"gateway_async.retries"},
-    "typer": {"gateway_server.cli", "gateway_server.cli_keys"},
+    "typer": {
+        "gateway_server.cli",
+        "gateway_server.cli_keys",
+        "gateway_server.cli_routes",
+        "gateway_server.console",
+    },
     "uvicorn": {"gateway_server.process", "gateway_server.slow"},
     "uvloop": {"gateway_sync._loop"},
     "watchfiles": {"gateway_server.reload"},
-    "yaml": {"gateway_async.config_file"},
+    "yaml": {"gateway_async.config_file", "gateway_server.cli_routes"},
 }
 """Package of somebody else's → the modules that import it. So much must be changed when it is replaced."""
 
@@ -103,20 +120,24 @@ BASE = {"anyio", "httpx", "pydantic", "pydantic_core", "tenacity"}
 NEEDS_AN_EXTRA = {
     *(
         "call",
+        "changes",
         "config_file",
         "gateway",
+        "hosting",
         "http1",
+        "live",
         "local",
         "policies",
         "provider",
         "provider_call",
         "providers",
         "restricted",
+        "stored_routes",
         "stores",
         "upstream",
         "upstream_proxy",
     ),
-    *("key_changes", "validation", "zero_config"),
+    *("key_changes", "validation", "vault", "zero_config"),
 }
 """The parts of `gateway_async` that the extra `local` is for."""
 
