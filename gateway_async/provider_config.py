@@ -340,8 +340,11 @@ def _settings_of(row: Row) -> type[OpenAICompatibleConfig]:
     return OpenAICompatibleConfig if row.local else HostedConfig
 
 
-CloudName = Annotated[str, Field(pattern=r"^[\w.:-]+$")]
-"""The name of a project or a place in Google's cloud; it stands in addresses."""
+CloudName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+"""The name of a project in Google's cloud; it stands in an address's path."""
+
+PlaceName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""The name of a place of Google's cloud; it stands in the name of a host."""
 
 
 class VertexAIConfig(ConfigModel):
@@ -354,7 +357,7 @@ class VertexAIConfig(ConfigModel):
     api_key: ResolvedApiKey | None = None
     api_base: Address | None = None
     project: CloudName | None = None
-    location: CloudName | None = None
+    location: PlaceName | None = None
     credentials: str | None = None
 
     def server_credentials(self) -> str | None:

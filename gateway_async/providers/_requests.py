@@ -3,8 +3,9 @@
 import re
 from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from gateway_async.errors import InvalidRequest, UnsupportedParameter
+from gateway_async.errors import ConfigError, InvalidRequest, UnsupportedParameter
 from gateway_async.providers._base import Json
 
 ANY: Any = object()
@@ -203,3 +204,18 @@ def join_url(base: str, *parts: str) -> str:
     """The base address with parts added to its path; a query that it holds stays at the end."""
     address, mark, query = base.partition("?")
     return "/".join([address.rstrip("/"), *parts]) + mark + query
+
+
+def path_part(name: str, *, safe: str = "!$&'()*+,;=:@~") -> str:
+    """A name as one part of an address's path, whatever stands in it.
+
+    Args:
+        name: A model's or a deployment's.
+        safe: What of it is not percent-encoded, beside letters, digits and `-._~`.
+
+    Raises:
+        ConfigError: It is the name of another place: `.` or `..`.
+    """
+    if name in (".", ".."):
+        raise ConfigError(f"{name!r} is no name of a model; in an address it would lead elsewhere")
+    return quote(name, safe=safe)

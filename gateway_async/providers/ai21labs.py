@@ -14,7 +14,15 @@ from gateway_async.providers._answers import text_choice, text_completion, text_
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._message_parts import check_said, earlier_call, role_of
-from gateway_async.providers._requests import as_list, join_url, one_prompt, own_name, plain_text, take
+from gateway_async.providers._requests import (
+    as_list,
+    join_url,
+    one_prompt,
+    own_name,
+    path_part,
+    plain_text,
+    take,
+)
 from gateway_async.providers._tools import functions_only
 from gateway_async.providers.openai_format.adapter import OpenAIAdapter
 
@@ -70,7 +78,7 @@ class AI21Labs:
             raise NotSupported(
                 f"{name} does not chat; AI21's Jamba models do, and {name} has llm/v1/completions"
             )
-        return JurassicAdapter(NAME, join_url(base, name, "complete"), headers, name)
+        return JurassicAdapter(NAME, join_url(base, path_part(name), "complete"), headers, name)
 
 
 @dataclass(frozen=True, slots=True)

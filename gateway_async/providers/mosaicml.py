@@ -20,7 +20,15 @@ from gateway_async.providers._answers import (
 )
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import error_message, upstream_error
-from gateway_async.providers._requests import as_list, join_url, own_name, plain_text, take, texts_of
+from gateway_async.providers._requests import (
+    as_list,
+    join_url,
+    own_name,
+    path_part,
+    plain_text,
+    take,
+    texts_of,
+)
 
 NAME, VENDOR = "mosaicml", "MosaicML"
 
@@ -50,7 +58,7 @@ class MosaicML:
         base = config.mosaicml_api_base or "https://models.hosted-on.mosaicml.hosting"
         name = model.name or ""
         headers = {"Content-Type": "application/json", "Authorization": str(config.mosaicml_api_key)}
-        return _ADAPTERS[kind](NAME, join_url(base, name, "v1", "predict"), headers, name)
+        return _ADAPTERS[kind](NAME, join_url(base, path_part(name), "v1", "predict"), headers, name)
 
 
 class _Adapter(JsonAdapter):

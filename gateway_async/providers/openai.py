@@ -5,8 +5,10 @@ https://learn.microsoft.com/azure/ai-services/openai/reference: Azure names the 
 the address instead of the model in the body.
 """
 
+from urllib.parse import quote
+
 from gateway_async.config import Model, OpenAIAPIType, OpenAIConfig, RouteType
-from gateway_async.providers._requests import join_url
+from gateway_async.providers._requests import join_url, path_part
 from gateway_async.providers.openai_format.adapter import PATHS, OpenAIAdapter
 
 
@@ -33,10 +35,10 @@ class OpenAI:
 def _url(config: OpenAIConfig, path: str) -> str:
     base = config.openai_api_base or "https://api.openai.com/v1"
     if config.openai_api_version is not None:
-        base += f"{'&' if '?' in base else '?'}api-version={config.openai_api_version}"
+        base += f"{'&' if '?' in base else '?'}api-version={quote(config.openai_api_version, safe='')}"
     if config.openai_api_type is OpenAIAPIType.OPENAI:
         return join_url(base, path)
-    return join_url(base, "openai", "deployments", config.openai_deployment_name or "", path)
+    return join_url(base, "openai", "deployments", path_part(config.openai_deployment_name or ""), path)
 
 
 def _headers(config: OpenAIConfig, key: str) -> dict[str, str]:

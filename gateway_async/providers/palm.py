@@ -26,6 +26,7 @@ from gateway_async.providers._requests import (
     join_url,
     one_prompt,
     own_name,
+    path_part,
     plain_text,
     take,
     texts_of,
@@ -56,7 +57,7 @@ class PaLM:
         name = model.name or ""
         headers = {"Content-Type": "application/json", "x-goog-api-key": str(config.palm_api_key)}
         operation, adapter = _OPERATIONS[kind]
-        return adapter(NAME, join_url(base, f"{name}:{operation}"), headers, name)
+        return adapter(NAME, join_url(base, path_part(f"{name}:{operation}")), headers, name)
 
 
 class _Adapter(JsonAdapter):

@@ -8,14 +8,14 @@ of an ARN.
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from gateway_async.config import AmazonBedrockConfig, Model, RouteType
 from gateway_async.credentials.aws import Signer
 from gateway_async.errors import ConfigError
 from gateway_async.providers._base import Adapter
 from gateway_async.providers._completions import completions_by_chat
-from gateway_async.providers._requests import join_url
+from gateway_async.providers._requests import join_url, path_part
 from gateway_async.providers.bedrock.adapter import VENDOR, BedrockAdapter
 from gateway_async.providers.bedrock.converse import ConverseAdapter
 from gateway_async.providers.bedrock.embeddings import CohereEmbeddings, TitanEmbeddings
@@ -66,7 +66,7 @@ class Bedrock:
 
         def made(what: type[BedrockAdapter], *, converse: bool, **more: Any) -> BedrockAdapter:
             whole, streamed = (
-                join_url(base, "model", quote(name, safe="-._~"), operation)
+                join_url(base, "model", path_part(name, safe=""), operation)
                 for operation in _OPERATIONS[converse]
             )
             headers = {"Content-Type": "application/json"} | (

@@ -14,7 +14,7 @@ from gateway_async.providers._adapter import encoded
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import upstream_error
-from gateway_async.providers._requests import join_url, take, without_neutral
+from gateway_async.providers._requests import join_url, path_part, take, without_neutral
 from gateway_async.providers._streams import EventReader
 from gateway_async.providers.databricks.answer import (
     ChatReader,
@@ -75,7 +75,7 @@ def _url(base: str, name: str) -> str:
     """The endpoint's address; what Databricks gives to OpenAI's clients as base ends in `serving-endpoints` already."""
     address, mark, query = base.partition("?")
     address = address.rstrip("/").removesuffix("/serving-endpoints")
-    return join_url(address + mark + query, "serving-endpoints", name, "invocations")
+    return join_url(address + mark + query, "serving-endpoints", path_part(name), "invocations")
 
 
 @dataclass(frozen=True, slots=True)

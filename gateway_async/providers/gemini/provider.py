@@ -13,7 +13,7 @@ from gateway_async.providers._answers import embedding_list, wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import join_url, take, texts_of
+from gateway_async.providers._requests import join_url, path_part, take, texts_of
 from gateway_async.providers.gemini.answer import NAME, chat_answer
 from gateway_async.providers.gemini.contents import VENDOR
 from gateway_async.providers.gemini.request import generate_request
@@ -37,7 +37,7 @@ class Gemini:
         headers = {"Content-Type": "application/json", "x-goog-api-key": str(config.gemini_api_key)}
 
         def url(operation: str) -> str:
-            return join_url(base, f"{name}:{operation}")
+            return join_url(base, path_part(f"{name}:{operation}"))
 
         if kind is RouteType.LLM_V1_EMBEDDINGS:
             return EmbeddingAdapter(

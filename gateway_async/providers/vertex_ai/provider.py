@@ -17,7 +17,7 @@ from gateway_async.providers._authorized import Authorized
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._google import google_error
-from gateway_async.providers._requests import PARAMETERS, join_url, take, without_neutral
+from gateway_async.providers._requests import PARAMETERS, join_url, path_part, take, without_neutral
 from gateway_async.providers.openai_format.adapter import OpenAIAdapter
 from gateway_async.providers.openai_format.answer import ChatReader, standard_answer
 from gateway_async.providers.vertex_ai.claude import ClaudeAdapter
@@ -71,13 +71,14 @@ def _adapter(name: str, kind: RouteType, base: str, headers: Mapping[str, str]) 
     """The adapter for embeddings, or for chat, by which completions are made too."""
     if kind is RouteType.LLM_V1_EMBEDDINGS:
         short = name.removeprefix("google/")
-        url = join_url(base, "publishers/google/models", f"{short}:predict")
+        url = join_url(base, "publishers/google/models", path_part(f"{short}:predict"))
         return EmbeddingAdapter(NAME, url, headers, short)
     short = name.removeprefix("anthropic/")
     if short.startswith("claude"):
         models = "publishers/anthropic/models"
         whole, streamed = (
-            join_url(base, models, f"{short}:{verb}") for verb in ("rawPredict", "streamRawPredict")
+            join_url(base, models, path_part(f"{short}:{verb}"))
+            for verb in ("rawPredict", "streamRawPredict")
         )
         return ClaudeAdapter(NAME, whole, headers, short, streamed)
     full = name if "/" in name else f"google/{name}"
