@@ -75,6 +75,7 @@ LATER: Mapping[str, str] = {
 ONLY_IN: Mapping[str, set[str]] = {
     "aiohttp": {"gateway_async.upstream_proxy"},
     "aiohappyeyeballs": {"gateway_async.http1.pool"},
+    "aiosqlite": {"gateway_async.stores.sql.sqlite"},
     "asyncpg": {"gateway_async.stores.sql.postgres"},
     "botocore": {"gateway_async.credentials.aws", "gateway_async.providers.bedrock.events"},
     "cryptography": {"gateway_async.vault"},

@@ -1,7 +1,6 @@
 """The audit log and what else a store keeps once, in every store."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from gateway_async.stores.base import AuditEntry, Store
 from gateway_async.stores.memory import MemoryStore
 from gateway_async.stores.sql.sqlite import SQLite
 from gateway_async.stores.sql.store import SqlStore
+from tests.stores.conftest import NewAddress
 from tests.stores.records import entry, key, route
 
 WHOLE = AuditEntry(
@@ -95,7 +95,7 @@ async def test_what_a_stranger_wrote_can_be_logged(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
-async def test_of_refusals_the_newest_are_kept(kind: str, new_address: Callable[[str], str]) -> None:
+async def test_of_refusals_the_newest_are_kept(kind: str, new_address: NewAddress) -> None:
     """Whoever is refused can't fill the disk, nor push out what was changed."""
     store = small_store(kind, new_address)
     await store.open()
@@ -112,7 +112,7 @@ async def test_of_refusals_the_newest_are_kept(kind: str, new_address: Callable[
     await store.aclose()
 
 
-def small_store(kind: str, new_address: Callable[[str], str]) -> Store:
+def small_store(kind: str, new_address: NewAddress) -> Store:
     """A store that keeps ten refusals."""
     if kind == "memory":
         return MemoryStore(refusals=10)

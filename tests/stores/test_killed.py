@@ -14,7 +14,7 @@ from tests.stores.records import contents
 from tests.stores.servers import Postgres, postgres_server
 
 CHANGES = 1000
-MOST_AT_ONCE = 220
+MOST_AT_ONCE = 350
 """Changes after which a process is killed, at most."""
 
 
@@ -83,7 +83,7 @@ async def test_killed_in_sqlite(tmp_path: Path) -> None:
 
 async def test_killed_in_postgres(durable_postgres: Postgres) -> None:
     """The same; every other time it is the server that crashes."""
-    address, random, kept, made = durable_postgres.new_database(), Random(5), MemoryStore(), 0
+    address, random, kept, made = durable_postgres.new_address(), Random(5), MemoryStore(), 0
 
     def crash(_: subprocess.Popen[str]) -> None:
         durable_postgres.stop()

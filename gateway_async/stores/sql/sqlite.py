@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -43,7 +45,7 @@ class SQLite:
 
     def __init__(self, address: str) -> None:
         path = address.removeprefix(SQLITE).partition("?")[0]
-        if not path or path == ":memory:":
+        if not address.startswith(SQLITE) or path in ("", ":memory:"):
             raise ConfigError(f"the store {address!r} names no file: write {SQLITE} and its path")
         self._path = Path(path).resolve()
         self.name = f"{SQLITE}{self._path}"
@@ -66,16 +68,13 @@ class SQLite:
 
     def engine(self, seconds: float) -> AsyncEngine:
         """A new engine; see `Backend.engine`."""
+
+        async def connect(**_: Any) -> aiosqlite.Connection:
+            return await _connect(self._path, seconds)
+
         engine = create_async_engine(
-            # A file that is gone is not made anew: that would be an empty store.
-            sa.URL.create(
-                "sqlite+aiosqlite",
-                database=f"file:{quote(str(self._path))}",
-                query={"mode": "rw", "uri": "true"},
-            ),
-            connect_args={"timeout": seconds},
-            # Python's module shall begin no transactions by itself.
-            isolation_level="AUTOCOMMIT",
+            sa.URL.create("sqlite+aiosqlite", database=str(self._path)),
+            async_creator=connect,
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=seconds,
@@ -91,6 +90,22 @@ class SQLite:
         way_out = next((text for name, text in WAYS_OUT.items() if code.startswith(name)), "")
         text = f"the store {self.name} can't be used: {cause}" + (f"; {way_out}" if way_out else "")
         return ConfigError(text) if code == "SQLITE_NOTADB" else Unavailable(text)
+
+
+async def _connect(path: Path, seconds: float) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(
+        f"file:{quote(str(path))}?mode=rw",  # not made anew if it is gone: that would be an empty store
+        uri=True,
+        timeout=seconds,
+        isolation_level=None,  # Python's module begins no transaction by itself
+    )
+    thread: Thread = getattr(connection, "_thread", connection)  # it was a thread before it had one
+    thread.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        thread.join()  # it ends now, while there is a loop to tell so
+        raise
 
 
 def _durable(connection: Any, _: object) -> None:
