@@ -39,9 +39,13 @@ _LIMITS: Json = {"route": "chat", "limits": [{"calls": 50, "renewal_period": "mi
 _ROUTE: Json = {
     "name": "my-route",
     "route_type": "llm/v1/chat",
-    "model": {"provider": "openai", "name": "gpt-5-mini", "config": {"openai_api_key": "…"}},
+    "model": {"provider": "openai", "name": "gpt-5-mini", "config": {"openai_api_key": "sk-your-key"}},
 }
+_CHANGES: Json = {"model": {"name": "gpt-5"}}
+_KEY: Json = {"name": "app", "role": "caller", "routes": ["chat"], "expires_in": "90d"}
 _STREAMED: Json = {"stream": True}
+
+_OBJECT: Json = {"application/json": {"schema": {"type": "object"}}}
 
 _EXAMPLES: dict[str, Json] = {
     "chat": _CHAT,
@@ -50,11 +54,19 @@ _EXAMPLES: dict[str, Json] = {
     "embeddings": _EMBEDDING,
 }
 
+_KEYS: Json = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+}
+"""The headers in which a key may come."""
+
 _TAGS = {
     "Call a route": "The route is named by the address; its type says what it takes and answers.",
     "OpenAI's API": "For OpenAI's own clients: `base_url` is this gateway's address and `/v1`, `model` a route's name.",
-    "Routes": "What this gateway serves.",
-    "Limits": "How many calls may pass.",
+    "Routes": "What this gateway serves. To change it needs an admin's key.",
+    "Limits": "How many calls, or tokens, may pass.",
+    "Keys": "Who may call, and who may change things; for admins.",
     "Server": "",
 }
 
@@ -103,8 +115,10 @@ def _document() -> Json:
             "description": "Routes to models, under one API.",
         },
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        # None, where the gateway has no keys and what is called changes nothing.
+        "security": [{}, *({name: []} for name in _KEYS)],
         "paths": _paths(),
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": _schemas(), "securitySchemes": _KEYS},
     }
 
 
@@ -180,43 +194,80 @@ def _paths() -> Json:
                 error="OpenAIError",
             )
         }
-    listing = {"application/json": {"schema": {"type": "object"}}}
-    paths["/v1/models"] = {"get": _operation("models", "OpenAI's API", "The routes, as models", listing)}
+    paths["/v1/models"] = {"get": _operation("models", "OpenAI's API", "The routes, as models", _OBJECT)}
     paths["/v1/models/{name}"] = {
-        "get": _operation("model", "OpenAI's API", "A route, as a model", listing, name=True)
+        "get": _operation("model", "OpenAI's API", "A route, as a model", _OBJECT, name=True)
     }
     for base, a, word, schema in (
         ("/api/2.0/gateway/routes/", "a", "route", "Route"),
         ("/api/2.0/endpoints/", "an", "endpoint", "Endpoint"),
     ):
-        answer = {"application/json": _schema(schema)}
-        token = {"name": "page_token", "in": "query", "required": False, "schema": {"type": "string"}}
-        several = {"application/json": {"schema": _page_of(word, schema)}}
-        body = (_schema(schema), {word: _ROUTE})
-        paths[base] = {
-            "get": _operation(f"list_{word}s", "Routes", f"A page of {word}s", several, parameters=[token]),
-            "post": _operation(f"create_{word}", "Routes", f"Create {a} {word}", answer, body=body),
-        }
-        paths[base + "{name}"] = {
-            "get": _operation(f"get_{word}", "Routes", f"One {word}", answer, name=True),
-            "delete": _operation(f"delete_{word}", "Routes", f"Delete {a} {word}", listing, name=True),
-        }
+        paths |= _routes(base, a, word, schema)
     for base, a, word in (
         ("/api/2.0/gateway/limits/", "a", "route"),
         ("/api/2.0/endpoints/limits/", "an", "endpoint"),
     ):
-        answer = {"application/json": _schema("LimitsConfig")}
-        body = (_schema("SetLimitsModel"), {"limits": _LIMITS})
-        paths[base] = {
-            "post": _operation(f"set_{word}_limits", "Limits", f"Set {a} {word}'s limits", answer, body=body)
-        }
-        paths[base + "{name}"] = {
-            "get": _operation(
-                f"get_{word}_limits", "Limits", f"{a.capitalize()} {word}'s limits", answer, name=True
-            )
-        }
-    paths["/health"] = {"get": _operation("health", "Server", "Whether the server is up", listing)}
+        paths |= _limits(base, a, word)
+    paths |= _keys()
+    paths["/health"] = {"get": _operation("health", "Server", "Whether the server is up", _OBJECT)}
     return paths
+
+
+def _routes(base: str, a: str, word: str, schema: str) -> Json:
+    answer = {"application/json": _schema(schema)}
+    token = {"name": "page_token", "in": "query", "required": False, "schema": {"type": "string"}}
+    several = {"application/json": {"schema": _page_of(word, schema)}}
+    document: Json = {"schema": {"type": "object"}}
+    changed, made = (document, {"changes": _CHANGES}), (document, {word: _ROUTE})
+    return {
+        base: {
+            "get": _operation(f"list_{word}s", "Routes", f"A page of {word}s", several, parameters=[token]),
+            "post": _operation(f"create_{word}", "Routes", f"Create {a} {word}", answer, body=made),
+        },
+        base + "{name}": {
+            "get": _operation(f"get_{word}", "Routes", f"One {word}", answer, name=True),
+            "patch": _operation(
+                f"update_{word}", "Routes", f"Change {a} {word}", answer, name=True, body=changed
+            ),
+            "delete": _operation(f"delete_{word}", "Routes", f"Delete {a} {word}", _OBJECT, name=True),
+        },
+        base + "{name}/export": {
+            "get": _operation(
+                *(f"export_{word}", "Routes", f"{a.capitalize()} {word} as the configuration file has it"),
+                _OBJECT,
+                name=True,
+            )
+        },
+    }
+
+
+def _limits(base: str, a: str, word: str) -> Json:
+    answer = {"application/json": _schema("LimitsConfig")}
+    body = (_schema("SetLimitsModel"), {"limits": _LIMITS})
+    of = f"{word}'s limits"
+    return {
+        base: {"post": _operation(f"set_{word}_limits", "Limits", f"Set {a} {of}", answer, body=body)},
+        base + "{name}": {
+            "get": _operation(f"get_{word}_limits", "Limits", f"{a.capitalize()} {of}", answer, name=True),
+            "delete": _operation(
+                f"reset_{word}_limits", "Limits", f"Give {a} {word} its file's limits back", answer, name=True
+            ),
+        },
+    }
+
+
+def _keys() -> Json:
+    base, body = "/api/2.0/gateway/keys/", ({"schema": {"type": "object"}}, {"key": _KEY})
+    return {
+        base: {
+            "get": _operation("list_keys", "Keys", "Every key, without itself", _OBJECT),
+            "post": _operation("create_key", "Keys", "Make a key; it is shown this once", _OBJECT, body=body),
+        },
+        base + "{name}": {"delete": _operation("revoke_key", "Keys", "Revoke a key", _OBJECT, name=True)},
+        base + "{name}/rotate": {
+            "post": _operation("rotate_key", "Keys", "Replace a key by a new one", _OBJECT, name=True)
+        },
+    }
 
 
 def _invocation(prefix: str, word: str) -> Json:
