@@ -258,7 +258,7 @@ class LiveGateway:
             if self._gives_way:
                 del own[name]
             elif made.pop(name, None):
-                _log.warning("%s; the configuration's is served", _both(name))
+                _log.warning("%s; the configuration's is served", in_both(name))
         if self._guarded:
             self.gateway.serve(own.values(), made.values())
         else:
@@ -278,7 +278,7 @@ class LiveGateway:
         if not self._gives_way:
             both = [route.name for route in config.routes if route.name in self._made]
             if both:
-                raise ConfigError("\n".join(map(_both, both)))
+                raise ConfigError("\n".join(map(in_both, both)))
 
     def _is_down(self, problem: Unavailable) -> None:
         if not self._down:
@@ -289,8 +289,9 @@ class LiveGateway:
 _NOTHING = _Made(-1, None)
 
 
-def _both(name: str) -> str:
+def in_both(name: str) -> str:
+    """What is said of a route that the configuration and the store both have."""
     return (
-        f"the route {name!r} is in the configuration and in the store: rename or remove it in the one, or delete it "
-        f"from the other with `gateway routes delete {name}`"
+        f"the route {name!r} is in the configuration and in the store: rename or remove it in the one, or delete it from "
+        f"the other with `gateway routes delete {name} --store ADDRESS`"
     )

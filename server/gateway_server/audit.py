@@ -108,14 +108,15 @@ class Refusals:
 
 
 def _entry(scope: Scope, error: GatewayError) -> AuditEntry:
-    caller: Caller = scope.get("caller") or Caller()
+    caller: Caller | None = scope.get("caller")
+    client, request_id = scope.get("client"), scope.get("request_id")
     action, target = subject(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")))
     return AuditEntry(
         action=action,
         target=target,
-        actor=caller.key or "nobody",
-        address=caller.address,
-        request_id=caller.request_id,
+        actor=(caller and caller.key) or "nobody",
+        address=client[0] if client else None,
+        request_id=request_id.decode("latin-1") if request_id else None,
         outcome="refused",
         detail=error.message[:500],
     )

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -20,6 +20,9 @@ from gateway_server.cli_keys import audit, keys
 from gateway_server.cli_routes import limits, routes
 from gateway_server.console import DEFAULT_URI, ApiKey, AsJson, Uri, err, fail, out, route_table, run_call
 
+if TYPE_CHECKING:
+    from gateway_server.opening import Opening
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -30,6 +33,7 @@ app.add_typer(routes, name="routes")
 app.add_typer(limits, name="limits")
 app.add_typer(keys, name="keys")
 app.command()(audit)
+
 
 @app.command()
 def start(
@@ -72,7 +76,9 @@ def start(
     drain = config.server.drain_seconds if drain_seconds is None else drain_seconds
     try:
         address = store_address(store, config.store) or default_store()
-        opening = asyncio.run(settle(config, address, host, welcome=allow_unauthenticated))
+        opening = asyncio.run(
+            settle(config, address, host, welcome=allow_unauthenticated, gives_way=config_path is None)
+        )
         serve(
             Settings(
                 *(config_path, host, port, workers, drain, access_log),
@@ -81,9 +87,7 @@ def start(
                 store=address,
                 unkeyed=opening.unkeyed,
             ),
-            ready=lambda at: _greet(
-                at, config.routes, config_path, admin_key=opening.admin_key_file, as_json=as_json
-            ),
+            ready=lambda at: _greet(at, config.routes, config_path, opening, as_json=as_json),
         )
     except GatewayError as problem:
         fail(problem.message)
@@ -189,11 +193,9 @@ def _loaded(path: Path | None) -> Any:
         fail(wrong.message, 2)
 
 
-def _greet(
-    address: str, routes: list[Any], path: Path | None, *, admin_key: Path | None, as_json: bool
-) -> None:
+def _greet(address: str, routes: list[Any], path: Path | None, opening: "Opening", *, as_json: bool) -> None:
     """Say where the gateway is, what it serves, and a line to copy."""
-    told = [route.to_route() for route in routes]
+    told, admin_key = [route.to_route() for route in routes], opening.admin_key_file
     if as_json:
         listed = [route.model_dump(mode="json") for route in told]
         where = None if admin_key is None else str(admin_key)
@@ -207,6 +209,8 @@ def _greet(
     )
     out.print(f"\n[bold]AI gateway[/] at [bold cyan]{address}[/]  ({source})\n")
     out.print(route_table(told))
+    if opening.stored_routes:
+        out.print(f"[dim]and {opening.stored_routes} made at run time: gateway routes[/]")
     if told:
         kind, name = told[0].route_type, told[0].name
         data: dict[str, Any] = {"input": "Hello"}
@@ -215,10 +219,17 @@ def _greet(
         elif kind == "llm/v1/completions":
             data = {"prompt": "Hello"}
         body = json.dumps(data)
-        curl = f"curl {address}/gateway/{name}/invocations -H 'Content-Type: application/json' -d '{body}'"
+        key = ' -H "Authorization: Bearer $GATEWAY_API_KEY"' if opening.wants_keys else ""
+        curl = (
+            f"curl {address}/gateway/{name}/invocations{key} -H 'Content-Type: application/json' -d '{body}'"
+        )
         code = f"from gateway_sync import GatewayClient; print(GatewayClient('{address}').query('{name}', {body}))"
         out.print(f"\n[dim]curl[/]    {escape(curl)}")
         out.print(f"[dim]python[/]  {escape(code)}")
+    if opening.wants_keys:
+        out.print(
+            "[dim]keys[/]    calls need one: GATEWAY_API_KEY, made by `gateway keys create --name NAME`"
+        )
     if admin_key is not None:
         out.print(f"[dim]admin[/]   the key for changes is in {escape(str(admin_key))}")
     out.print(f"[dim]docs[/]    {address}/docs\n")

@@ -3,7 +3,6 @@
 They work on the store itself, so that there can be keys before a gateway runs. Those that run see a change at once.
 """
 
-import asyncio
 import json
 import os
 import sys
@@ -13,24 +12,23 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from gateway_async.call import Caller
-from gateway_async.config import GatewayConfig
-from gateway_async.config_file import load_config
-from gateway_async.errors import GatewayError
 from gateway_async.key_changes import KeyChanges
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
-from gateway_async.stores import open_store
 from gateway_async.stores.base import Store
-from gateway_async.stores.generation import Generation
-from gateway_async.stores.places import beside, default_store, store_address
+from gateway_server.cli_store import (
+    ConfigOption,
+    StoreOption,
+    address_of,
+    loaded,
+    tell_others,
+    with_store,
+)
+from gateway_server.console import AsJson, err, out
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list, revoke and rotate the keys that let callers in.")
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -38,23 +36,6 @@ Json = dict[str, Any]
 BY = Caller(key="command line", admin=True)
 """Who makes the changes, for the audit log."""
 
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        envvar="GATEWAY_STORE",
-        help="The store: sqlite:///file.db or postgresql://…; as of `start`.",
-    ),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config-path",
-        envvar="MLFLOW_GATEWAY_CONFIG",
-        help="The gateway's configuration file, for its `store:`.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
 Name = Annotated[str, typer.Argument(help="The key's name.")]
 
 
@@ -86,13 +67,7 @@ def list_keys(store: StoreOption = None, config_path: ConfigOption = None, as_js
     if as_json:
         print(json.dumps(found))
         return
-    table = _table("name", "role", "routes", "begins", "made", "expires", "")
-    for key in found:
-        routes = "all" if key["routes"] is None else ", ".join(key["routes"])
-        state = "revoked" if key["revoked"] else "" if key["source"] == "store" else f"of the {key['source']}"
-        made, ends = (str(key[field] or "")[:16] for field in ("created", "expires"))
-        table.add_row(*map(escape, (key["name"], key["role"], routes, key["hint"] or "", made, ends, state)))
-    out.print(table)
+    out.print(table(("name", "role", "routes", "begins", "made", "expires", ""), map(_row, found)))
 
 
 @keys.command()
@@ -133,7 +108,7 @@ def audit(
     async def read(kept: Store) -> list[Json]:
         return [_told(entry) for entry in await kept.audit.read(limit=limit)]
 
-    lines = _with_store(_address(store, _loaded(config_path)), read)
+    lines = with_store(address_of(store, loaded(config_path)), read)
     if as_json:
         print(json.dumps(lines))
         return
@@ -143,6 +118,13 @@ def audit(
         said = f": {line['detail']}" if line["detail"] else ""
         what = f"{line['outcome']} {line['action']} {line['target'] or '-'} by {line['actor']}"
         print(f"{line['at']} {what}{where}{times}{said}")
+
+
+def _row(key: Json) -> tuple[str, ...]:
+    routes = "all" if key["routes"] is None else ", ".join(key["routes"])
+    state = "revoked" if key["revoked"] else "" if key["source"] == "store" else f"of the {key['source']}"
+    made, ends = (str(key[field] or "")[:16] for field in ("created", "expires"))
+    return (key["name"], key["role"], routes, key["hint"] or "", made, ends, state)
 
 
 def _told(entry: Any) -> Json:
@@ -163,51 +145,16 @@ def _show_key(made: Json, *, as_json: bool) -> None:
 
 def _change(store: str | None, config_path: Path | None, make: Callable[[KeyChanges], Awaitable[T]]) -> T:
     """What comes of a change of the store's keys, of which those who serve it are told."""
-    config = _loaded(config_path)
-    address = _address(store, config)
+    config = loaded(config_path)
+    address = address_of(store, config)
 
     async def run(kept: Store) -> T:
         ring = KeyRing()
         ring.configure([] if config is None else config.api_keys, os.environ.get(ADMIN_KEY))
 
         async def changed() -> None:
-            generation = Generation(beside(address, "-revision"))
-            generation.bump()
-            generation.close()
+            tell_others(address)
 
         return await make(KeyChanges(kept, lambda: ring.own, changed))
 
-    return _with_store(address, run)
-
-
-def _loaded(path: Path | None) -> GatewayConfig | None:
-    return None if path is None else _or_exit(lambda: load_config(path))
-
-
-def _address(store: str | None, config: GatewayConfig | None) -> str:
-    named = store_address(store, None if config is None else config.store)
-    return named or _or_exit(default_store)
-
-
-def _with_store(address: str, use: Callable[[Store], Awaitable[T]]) -> T:
-    async def run() -> T:
-        store = open_store(address)
-        try:
-            await store.open()
-            return await use(store)
-        finally:
-            await store.aclose()
-
-    return _or_exit(lambda: asyncio.run(run()))
-
-
-def _or_exit(do: Callable[[], T]) -> T:
-    try:
-        return do()
-    except GatewayError as problem:
-        err.print(f"[red]error[/] {escape(problem.message)}")
-        raise typer.Exit(1) from None
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, header_style="dim")
+    return with_store(address, run)

@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from gateway_async import AsyncGatewayClient, Route
 from gateway_async.config import Limit, LimitsConfig
+from gateway_async.stores.base import AuditEntry
+from gateway_server.cli_store import tell_others, with_store
 from gateway_server.console import DEFAULT_URI, ApiKey, AsJson, Uri, fail, out, route_table, run_call, table
 
 Json = dict[str, Any]
@@ -74,9 +76,20 @@ def update(
 
 
 @routes.command()
-def delete(context: typer.Context, name: Name) -> None:
+def delete(
+    context: typer.Context,
+    name: Name,
+    store: Annotated[
+        str | None, typer.Option(help="Delete it from this store, whether a gateway runs or not.")
+    ] = None,
+) -> None:
     """Delete a route."""
-    _ask(context, lambda client: client.delete_route(name))
+    if store is None:
+        _ask(context, lambda client: client.delete_route(name))
+    else:
+        entry = AuditEntry(action="route.delete", target=name, actor="command line")
+        with_store(store, lambda kept: kept.routes.delete(name, entry))
+        tell_others(store)
     out.print(f"deleted {escape(name)}")
 
 

@@ -11,9 +11,11 @@ from gateway_async.errors import AlreadyExists, ConfigError
 from gateway_async.key_changes import opens
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
 from gateway_async.keys import digest_of, hint_of, is_ours, make_key
+from gateway_async.live import in_both
 from gateway_async.stores import open_store
 from gateway_async.stores.base import AuditEntry, Store, StoredKey
 from gateway_async.stores.places import beside
+from gateway_async.vault import StoreVault
 from gateway_server.middleware.auth import Unkeyed
 
 FIRST_KEY = "admin"
@@ -30,8 +32,16 @@ class Opening:
     admin_key_file: Path | None
     """Where the first admin's key is; None where it is good no more, or there never was one."""
 
+    stored_routes: int = 0
+    """How many routes the store has."""
 
-async def settle(config: GatewayConfig, store_address: str, host: str, *, welcome: bool) -> Opening:
+    wants_keys: bool = False
+    """Calls without a key are refused."""
+
+
+async def settle(
+    config: GatewayConfig, store_address: str, host: str, *, welcome: bool, gives_way: bool = False
+) -> Opening:
     """Make the store ready, and settle who gets in.
 
     Args:
@@ -39,9 +49,10 @@ async def settle(config: GatewayConfig, store_address: str, host: str, *, welcom
         store_address: The store's address.
         host: The address to listen on.
         welcome: Callers without a key are, the operator says on the command line.
+        gives_way: A route of the configuration gives way to one of the store with its name.
 
     Raises:
-        ConfigError: The host is not this machine alone, and there is no key, nor are callers without one welcome; or
+        ConfigError: A name is in the configuration and in the store; or the host is not this machine alone, and there is no key, nor are callers without one welcome; or
             the store is none that can be used.
         Unavailable: The store can't be reached.
     """
@@ -50,7 +61,12 @@ async def settle(config: GatewayConfig, store_address: str, host: str, *, welcom
     store = open_store(store_address)
     try:
         await store.open()
-        stored = [key for key in await store.keys.all() if opens(key, time.time())]
+        await StoreVault(store_address).match(store)
+        made = await store.routes.versions()
+        if both := [route.name for route in config.routes if route.name in made and not gives_way]:
+            raise ConfigError("\n".join(map(in_both, both)))
+        keys = await store.keys.all()
+        stored = [key for key in keys if opens(key, time.time())]
         unkeyed = Unkeyed.WELCOME if welcome else Unkeyed.LOCAL if is_loopback(host) else Unkeyed.REFUSED
         if unkeyed is Unkeyed.REFUSED and not (ring.own or stored or config.server.allow_unauthenticated):
             raise ConfigError(
@@ -58,9 +74,16 @@ async def settle(config: GatewayConfig, store_address: str, host: str, *, welcom
                 "`gateway keys create --name NAME`, or let in everybody with --allow-unauthenticated"
             )
         path = beside(store_address, f"-{FIRST_KEY}-key")
-        if any(key.admin for key in ring.own) or any(key.role == "admin" for key in stored):
-            return Opening(unkeyed, path if _holds_one_of(path, stored) else None)
-        return Opening(unkeyed, await _make_first_key(store, path))
+        if not any(key.admin for key in ring.own) and not any(key.role == "admin" for key in stored):
+            shown: Path | None = await _make_first_key(store, path)
+        else:
+            shown = path if _holds_one_of(path, stored) else None
+        wants_keys = (
+            unkeyed is Unkeyed.REFUSED or bool(config.api_keys) or any(key.role == "caller" for key in keys)
+        )
+        return Opening(
+            unkeyed, shown, len(made), wants_keys and not config.server.allow_unauthenticated and not welcome
+        )
     finally:
         await store.aclose()
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway_async.call import Caller
 from gateway_async.errors import GatewayError, PermissionDenied, Unauthenticated
 from gateway_async.key_ring import KeyRing
-from gateway_async.keys import SENT_AS, Key, digest_of, is_ours, presented, require_admin
+from gateway_async.keys import SENT_AS, digest_of, is_ours, presented, require_admin
 from gateway_server.dialects import dialect_of
 from gateway_server.responses import send_error
 
@@ -71,43 +71,52 @@ class Auth:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path not in OPEN_PATHS:
-            client, request_id = scope.get("client"), scope.get("request_id")
-            address = client[0] if client else None
-            request_id = request_id.decode("latin-1") if request_id else None
             try:
-                key = await self._key_of(dict(scope["headers"]))
-                if key is None:
-                    caller = Caller(address, None, False, None, request_id)
-                else:
-                    caller = Caller(address, key.name, key.admin, key.routes, request_id)
-                scope["caller"] = caller
-                if not caller.admin and for_admins(scope["method"], path):
-                    require_admin(caller)
+                scope["caller"] = await self._caller(scope, for_admins(scope["method"], path))
             except GatewayError as error:
-                scope.setdefault("caller", Caller(address, request_id=request_id))
                 self._refused(scope, error)
                 await send_error(send, error, dialect_of(path))
                 return
         await self.app(scope, receive, send)
 
-    async def _key_of(self, headers: Headers) -> Key | None:
-        """The key that a request comes with; None if it comes with none and may."""
+    async def _caller(self, scope: Scope, needs_admin: bool) -> Caller:
+        """Who calls, once that may be."""
+        client, request_id = scope.get("client"), scope.get("request_id")
+        address = client[0] if client else None
+        request_id = request_id.decode("latin-1") if request_id else None
+        headers = dict(scope["headers"])
         found = presented(headers)
+        key = None
         if found is not None:
             key = self._ring.known(digest_of(found[0])) or await self._ring.find(found[0])
-            if key is not None:
-                return key
+        if key is not None:
+            # For the audit log too, if it is refused now.
+            scope["caller"] = caller = Caller(address, key.name, key.admin, key.routes, request_id)
+            if needs_admin:
+                require_admin(caller)
+            return caller
+        caller = Caller(address, None, False, None, request_id)
+        if needs_admin and found is None:
+            require_admin(caller)
+        if needs_admin or await self._closed(headers):
+            raise _wants_a_key(found)
+        return caller
+
+    async def _closed(self, headers: Headers) -> bool:
+        """Whether a call needs a key.
+
+        Raises:
+            PermissionDenied: It needs none, and comes from a web page.
+        """
         unkeyed = self._unkeyed()
         if unkeyed is Unkeyed.WELCOME:
-            return None
+            return False
         closed = unkeyed is Unkeyed.REFUSED or self._ring.for_callers
         if closed is None:
             closed = await self._ring.look()
-        if closed:
-            raise _wants_a_key(found)
-        if unkeyed is Unkeyed.LOCAL:
+        if unkeyed is Unkeyed.LOCAL and not closed:
             refuse_web_pages(headers)
-        return None
+        return closed
 
 
 def caller_of(scope: Scope) -> Caller:
