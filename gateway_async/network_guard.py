@@ -131,21 +131,18 @@ class NetworkGuard:
             ForbiddenAddress: One of them may not be reached.
         """
         for written in addresses:
-            try:
-                address = ip_address(written.partition("%")[0])  # behind it the interface
-            except ValueError:
-                raise ForbiddenAddress(host, written, "an unknown kind of", "nothing of it") from None
+            address = ip_address(written.partition("%")[0])  # behind it the interface
             if (kind := kind_of(address)) is not None and not self._lists(address):
                 wanted = "that very address" if _carried(address) in METADATA else "its network"
                 raise ForbiddenAddress(host, written, kind, wanted)
 
     def _lists(self, address: Address) -> bool:
-        for form in {address, _carried(address)}:
-            only_itself = form in METADATA
-            for network in self._allowed:
-                if form in network and (network.num_addresses == 1 or not only_itself):
-                    return not only_itself or network.num_addresses == 1
-        return False
+        carried = _carried(address)
+        return any(
+            (address in network or carried in network)
+            and (carried not in METADATA or network.num_addresses == 1)
+            for network in self._allowed
+        )
 
 
 def kind_of(address: Address) -> str | None:
