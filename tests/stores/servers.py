@@ -42,7 +42,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        arguments = [
+        arguments: list[str | Path] = [
             *(self._programs / "postgres", "-D", self._folder / "data", "-k", self._folder),
             *("-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c", f"fsync={self._durable}"),
         ]
@@ -101,7 +101,7 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         done = subprocess.run(
-            [self._programs / program, *arguments],
+            [str(self._programs / program), *map(str, arguments)],
             env={**os.environ, "PGPASSWORD": PASSWORD, "LC_ALL": "C"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -99,7 +99,7 @@ async def _connect(path: Path, seconds: float) -> aiosqlite.Connection:
         timeout=seconds,
         isolation_level=None,  # Python's module begins no transaction by itself
     )
-    thread: Thread = getattr(connection, "_thread", connection)  # it was a thread before it had one
+    thread: Thread = vars(connection).get("_thread", connection)  # it was a thread before it had one
     thread.daemon = True
     try:
         return await connection
