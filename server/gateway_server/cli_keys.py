@@ -26,7 +26,7 @@ from gateway_server.cli_store import (
     tell_others,
     with_store,
 )
-from gateway_server.console import AsJson, err, out
+from gateway_server.console import AsJson, err, out, table
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list, revoke and rotate the keys that let callers in.")
 
