@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -20,11 +21,11 @@ _logger = logging.getLogger("gateway_async")
 _WAIT = 0.05
 """Seconds that a call waits for Redis."""
 
+_TICK = 0.01
 _LAG = 0.005
-"""A loop that comes this late to a deadline was busy itself, so that what arrived in time was not read yet."""
-
-_WAIT_OF_A_BUSY_LOOP = 0.25
-"""Seconds that a call waits at most where the loop is late every time."""
+_LATE = 0.2
+"""Redis has its time in ticks. One to which the loop comes later than by the lag counts as this part of one: the loop was
+busy itself, and what has arrived meanwhile is not read yet."""
 
 _PROBE_PAUSE = 0.5
 _PROBE_WAIT = 1.0
@@ -137,9 +138,7 @@ class RedisCounters:
             )
             pool.make_connection()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError):
-            raise ConfigError(
-                f"the address of Redis at {self._shown} is not understood; write 'redis://host:6379/0'"
-            ) from None
+            raise _not_understood() from None
         self._windows = RedisWindows(PipelinedStorage(pool))
         return pool
 
@@ -149,8 +148,7 @@ class RedisCounters:
             while self._waiting:
                 served, self._waiting = self._waiting, []
                 self._served = served
-                due = served[0].since + _WAIT
-                self._timer = loop.call_at(due, self._late, loop, due)
+                self._watch(loop, _WAIT / _TICK)
                 await self._serve([request for request in served if not request.done.done()])
                 self._stop_timer()
                 for request in served:
@@ -178,11 +176,16 @@ class RedisCounters:
         if takes:
             await self._windows.settle(takes)
 
-    def _late(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Give Redis up, unless it was this process that had no time to listen."""
-        now = loop.time()
-        if now - due > _LAG and now - self._served[0].since < _WAIT_OF_A_BUSY_LOOP:
-            self._timer = loop.call_later(2 * _LAG, self._late, loop, now + 2 * _LAG)
+    def _watch(self, loop: asyncio.AbstractEventLoop, ticks: float) -> None:
+        """Wait for Redis, so many ticks at most."""
+        due = time.monotonic() + _TICK  # uvloop's own clock stands still while the loop is busy
+        self._timer = loop.call_at(due, self._tick, loop, due, ticks)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float, ticks: float) -> None:
+        """Give Redis up when its time is over."""
+        left = ticks - (_LATE if time.monotonic() - due > _LAG else 1)
+        if left >= _LATE:
+            self._watch(loop, left)
             return
         if self._worker is not None:
             self._worker.cancel()
@@ -241,7 +244,7 @@ class RedisCounters:
 class _Request:
     """Something that a call waits for."""
 
-    __slots__ = ("amount", "done", "since", "take", "windows")
+    __slots__ = ("amount", "done", "take", "windows")
 
     def __init__(
         self,
@@ -254,13 +257,16 @@ class _Request:
         self.take = take
         self.windows = windows
         self.amount = amount
-        self.since = loop.time()
         self.done: asyncio.Future[None] = loop.create_future()
 
     def finish(self) -> None:
         """Let the call go on, if it still waits."""
         if not self.done.done():
             self.done.set_result(None)
+
+
+def _not_understood() -> ConfigError:
+    return ConfigError("the address of Redis is not understood; write 'redis://host:6379/0'")
 
 
 def _for_redis(address: str) -> str:
@@ -272,7 +278,10 @@ def _for_redis(address: str) -> str:
 
 def _shown(address: str) -> tuple[str, set[str]]:
     """The address for a log, without user, password and options; and what may not stand there."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise _not_understood() from None
     options = parse_qs(parts.query)
     secrets = {parts.password or "", *options.get("password", ())}
     secrets |= {unquote(secret) for secret in secrets}

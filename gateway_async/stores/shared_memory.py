@@ -34,11 +34,11 @@ _BEING_MADE = b"\xff" * 16
 _MOST = 2**32 - 1
 """A count stops here. Limits are below 2**31, so one that has got here is as full as can be."""
 
-_WAIT = 0.05
-"""Seconds that a call waits for the lock."""
+_PAUSES = (0.0005, 0.001, 0.002, 0.004, *(0.006,) * 7)
+"""Seconds between tries to get the lock, 50 ms in all."""
 
 _YIELDS = 10
-"""How often it lets others run first: they hold the lock for microseconds."""
+"""How often others run first within a try: they hold the lock for microseconds."""
 
 _KNOWN = 16_384
 """Places that a process remembers."""
@@ -130,18 +130,14 @@ class SharedMemoryCounters:
 
     async def _wait(self) -> None:
         """Get the lock that another process has."""
-        for _ in range(_YIELDS):
-            os.sched_yield()
-            if self._file.try_lock():
-                return
-        deadline = time.monotonic() + _WAIT
-        pause = 0.0005
-        while (left := deadline - time.monotonic()) > 0:
-            await asyncio.sleep(min(pause, left))
-            if self._file.try_lock():
-                return
-            pause *= 2
-        raise CountersUnavailable(f"another process has held the counters for {_WAIT * 1000:.0f} ms")
+        for pause in (*_PAUSES, None):
+            for _ in range(_YIELDS):
+                os.sched_yield()
+                if self._file.try_lock():
+                    return
+            if pause is not None:
+                await asyncio.sleep(pause)
+        raise CountersUnavailable("another process has held the counters for 50 ms")
 
     def _read(self, window: Window, now: float) -> "_State":
         """How far a window is filled now."""
@@ -170,7 +166,9 @@ class SharedMemoryCounters:
         known = self._places.get((window.key, window.seconds))
         if known is not None and self._memory[known[0] : known[0] + 16] == known[1]:
             return known[0]
-        name = blake2b(f"{self._boot} {window.seconds} {window.key}".encode(), digest_size=16).digest()
+        name = blake2b(
+            f"{self._boot} {window.seconds} {window.key}".encode(errors="surrogatepass"), digest_size=16
+        ).digest()
         place = self._find(name) or self._make(name, window, now)
         if len(self._places) >= _KNOWN:
             self._places.clear()
