@@ -102,9 +102,8 @@ def invalid_request(problem: ValidationError, data: Any) -> InvalidRequest:
     fields: dict[tuple[Any, ...], dict[str, Any]] = {}
     for entry in problem.errors(include_url=False, include_context=False, include_input=False):
         loc = ("body", *path_in(entry["loc"], data, missing=entry["type"] == "missing"))
-        fields.setdefault(
-            (loc, entry["type"]), {"loc": list(loc), "msg": entry["msg"], "type": entry["type"]}
-        )
+        said = entry["msg"].removeprefix("Value error, ")
+        fields.setdefault((loc, entry["type"]), {"loc": list(loc), "msg": said, "type": entry["type"]})
     detail = list(fields.values())
     lines = [f"{'.'.join(str(part) for part in entry['loc'][1:])}: {entry['msg']}" for entry in detail]
     return InvalidRequest("; ".join(lines), detail=detail)

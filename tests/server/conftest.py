@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.configs import KEY, everything
+from tests.support.configs import ADMIN, KEY, everything
 from tests.support.server import Server, running
 from tests.support.upstream import MockUpstream
 
@@ -13,9 +13,11 @@ from tests.support.upstream import MockUpstream
 @pytest.fixture(scope="session")
 def server(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The gateway. When all is done, its log must hold no key and no error that nobody expected."""
-    with running(tmp_path_factory.mktemp("server"), everything(shared_upstream.url)) as server:
+    folder, env = tmp_path_factory.mktemp("server"), {"GATEWAY_ADMIN_KEY": ADMIN}
+    with running(folder, everything(shared_upstream.url), env=env) as server:
         yield server
     assert KEY not in server.log
+    assert ADMIN not in server.log
     assert "Traceback" not in server.log, server.log[-5000:]
 
 

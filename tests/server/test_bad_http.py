@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import pytest
 
-from tests.support.configs import HELLO
+from tests.support.configs import ADMIN, HELLO
 from tests.support.raw import RawAnswer, exchange, request
 from tests.support.server import Server
 
@@ -114,9 +114,10 @@ def test_an_absurd_path_is_404(server: Server, line: str, name: str) -> None:
 
 
 def test_a_path_that_lacks_its_slash_leads_to_the_right_one(server: Server) -> None:
-    """Also where the host header is nonsense."""
+    """Also where the host header is nonsense, from somebody with a key."""
+    key = b"\r\nx-api-key: " + ADMIN.encode()
     for host in (b"host: test", b"host: [::", b"host: a b", b"host:", b"x: y"):
-        answer = exchange(server, b"GET /api/2.0/gateway/routes HTTP/1.1\r\n" + host + b"\r\n\r\n")
+        answer = exchange(server, b"GET /api/2.0/gateway/routes HTTP/1.1\r\n" + host + key + b"\r\n\r\n")
         assert answer.status == 307
         assert answer.headers["location"].endswith("/api/2.0/gateway/routes/")
 

@@ -92,9 +92,9 @@ def test_start_serves_a_route_for_each_key_in_the_environment(tmp_path: Path) ->
 
 
 def test_start_tells_a_script_all_in_one_line(tmp_path: Path) -> None:
-    """`--json`: the address, the process and the routes."""
+    """`--json`: the address, the process, the routes, and where the first key of an admin is."""
     with running(tmp_path, {"endpoints": [offline("only", "chat")]}) as server:
-        assert set(server.greeting) == {"address", "pid", "routes"}
+        assert set(server.greeting) == {"address", "pid", "routes", "admin_key_file"}
         assert server.greeting["pid"] == server.process.pid
         assert server.greeting["routes"][0]["name"] == "only"
         assert httpx.get(f"{server.greeting['address']}/health", trust_env=False).is_success

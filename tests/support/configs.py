@@ -7,6 +7,12 @@ Json = dict[str, Any]
 KEY = "sk-canary-4f1c7e0b9a52"
 """The key of every route to the mock upstream; it must show nowhere."""
 
+ADMIN = "admin-canary-5d2a8c31e7f6"
+"""The admin's key of gateways that are given one by `GATEWAY_ADMIN_KEY`; it must show nowhere either."""
+
+AS_ADMIN = {"Authorization": f"Bearer {ADMIN}"}
+"""The header that goes with a change."""
+
 HELLO: Json = {"messages": [{"role": "user", "content": "Hello there"}]}
 """A chat that every route for chat answers."""
 
