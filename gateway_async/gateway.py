@@ -5,7 +5,7 @@ they started with.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -67,10 +67,10 @@ class Gateway:
 
     Args:
         config: What it serves.
-        counters: Where limits are counted, which stay their owner's; None: in this process, for it alone.
+        counters: Opens the counters, when the first limit needs them; None: those of this process alone.
     """
 
-    def __init__(self, config: GatewayConfig, counters: Counters | None = None) -> None:
+    def __init__(self, config: GatewayConfig, counters: Callable[[], Counters] | None = None) -> None:
         self._meter = Meter(counters)
         self._upstream = Upstream()
         self._guarded = Upstream(NetworkGuard())

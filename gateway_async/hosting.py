@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gateway_async.changes import Changes
@@ -11,6 +12,7 @@ from gateway_async.gateway import Gateway
 from gateway_async.live import LiveGateway
 from gateway_async.stored_routes import StoredRoutes, Unsealed
 from gateway_async.stores import open_counters, open_store
+from gateway_async.stores.base import Counters
 from gateway_async.stores.generation import Generation
 from gateway_async.stores.memory import MemoryStore
 from gateway_async.stores.places import beside, state_dir
@@ -47,8 +49,7 @@ def host(
     Raises:
         ConfigError: An address is none, an extra is missing, or a file beside the store can't be made.
     """
-    counters = open_counters(os.environ.get(COUNTERS) or config.counters, _counters_path(store, path))
-    gateway = Gateway(config, counters)
+    gateway = Gateway(config, _counters(config, store, path))
     if store is None:
         kept = StoredRoutes(Unsealed(), lambda: None)
         alone = LiveGateway(gateway, config, MemoryStore(), read=kept.read, guarded=False)
@@ -84,9 +85,17 @@ def generation_of(store: str) -> Generation:
     return Generation(beside(store, "-revision"))
 
 
-def _counters_path(store: str | None, path: Path | None) -> Path | None:
+def _counters(config: GatewayConfig, store: str | None, path: Path | None) -> Callable[[], Counters]:
+    """Opens what limits are counted in: as the variable or the configuration says, else the memory of this machine."""
+    address = os.environ.get(COUNTERS) or config.counters
+    if address is not None and not address.startswith("memory://"):
+        elsewhere = open_counters(
+            address, None
+        )  # so that a wrong address is said now; it is asked when it is needed
+        return lambda: elsewhere
+    shared: Path | None = None
     if store is not None:
-        return beside(store, "-counters")
-    if path is not None:
-        return state_dir() / f"counters-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    return None
+        shared = beside(store, "-counters")
+    elif path is not None:
+        shared = state_dir() / f"counters-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    return partial(open_counters, None, shared)

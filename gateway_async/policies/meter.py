@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from gateway_async.stores import open_counters
 from gateway_async.stores.base import Counters, CountersUnavailable, Level, Window
@@ -14,26 +15,28 @@ class Meter:
     """Takes from counters before a call, and adds to them after it without keeping anybody waiting.
 
     Args:
-        counters: Where to count; None for counters of this process alone, made when the first limit needs them.
+        opened: Opens the counters, when the first limit needs them; None: those of this process alone.
 
     Attributes:
         undecided: Calls, and uses, that could not be counted.
     """
 
-    def __init__(self, counters: Counters | None = None) -> None:
-        self._given = counters
-        self._own: Counters | None = None
+    def __init__(self, opened: Callable[[], Counters] | None = None) -> None:
+        self._opened = opened or partial(open_counters, None, None)
+        self._counters: Counters | None = None
         self._adding: set[asyncio.Task[None]] = set()
         self._failing = False
         self.undecided = 0
 
     def counters(self) -> Counters:
-        """Where to count."""
-        if self._given is not None:
-            return self._given
-        if self._own is None:
-            self._own = open_counters(None, None)
-        return self._own
+        """Where to count.
+
+        Raises:
+            ConfigError: Nothing can be counted there.
+        """
+        if self._counters is None:
+            self._counters = self._opened()
+        return self._counters
 
     async def take(self, calls: Sequence[Window], tokens: Sequence[Window]) -> Sequence[Level] | None:
         """The level of each window, as `Counters.take` has it; None where nobody knows."""
@@ -58,11 +61,11 @@ class Meter:
         task.add_done_callback(self._adding.discard)
 
     async def aclose(self) -> None:
-        """Wait for what is on its way to the counters; counters that were given stay open."""
+        """Wait for what is on its way to the counters, and let go of them."""
         while self._adding:
             await asyncio.wait(self._adding)
-        if self._own is not None:
-            await self._own.aclose()
+        if self._counters is not None:
+            await self._counters.aclose()
 
     async def _add(self, windows: Sequence[Window], amount: int) -> None:
         try:

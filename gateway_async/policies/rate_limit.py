@@ -43,6 +43,7 @@ def with_limits(inner: Handler, route: RouteConfig, meter: Meter) -> Handler:
         return inner
     if closed := next((rule for rule in rules if not rule.window.most), None):
         return _Closed(route.name, closed)
+    meter.counters()  # what can't be counted is said when the configuration loads
     return _Limited(inner, route, rules, meter)
 
 

@@ -33,7 +33,7 @@ async def gateway_of(
 ) -> AsyncIterator[Gateway]:
     """A gateway that counts in memory of its own unless told where."""
     counted = SharedMemoryCounters(clock=clock or Clock()) if counters is None else counters
-    async with Gateway(load_config({"endpoints": list(endpoints)}), counted) as gateway:
+    async with Gateway(load_config({"endpoints": list(endpoints)}), lambda: counted) as gateway:
         yield gateway
     await counted.aclose()
 

@@ -248,6 +248,6 @@ async def test_two_gateways_in_one_process_count_apart() -> None:
     counters = SharedMemoryCounters()
     async with Gateway(config) as first, Gateway(config) as second:
         assert [await passes(gateway) for gateway in (first, second)] == [True, True]
-    async with Gateway(config, counters) as first, Gateway(config, counters) as second:
+    async with Gateway(config, lambda: counters) as first, Gateway(config, lambda: counters) as second:
         assert [await passes(gateway) for gateway in (first, second)] == [True, False]
     await counters.aclose()

@@ -357,7 +357,7 @@ async def test_every_provider_tells_what_a_stream_used(case: Case) -> None:
 
     limit = {"tokens": MANY, "renewal_period": "minute"}
     counters = Ledger()
-    meter = Meter(counters)
+    meter = Meter(lambda: counters)
     config = RouteConfig.model_validate(
         {"name": "r", "endpoint_type": case.kind, "model": case.model, "limit": limit}
     )
