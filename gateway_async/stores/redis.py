@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import ConnectionPool
@@ -135,6 +136,7 @@ class RedisCounters:
                 retry=Retry(NoBackoff(), 0),  # what was counted, but not answered, would be counted twice
                 socket_timeout=None,
                 socket_connect_timeout=None,
+                **_options(),
             )
             pool.make_connection()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError):
@@ -263,6 +265,15 @@ class _Request:
         """Let the call go on, if it still waits."""
         if not self.done.done():
             self.done.set_result(None)
+
+
+def _options() -> dict[str, Any]:
+    """Without notices of maintenance, where the package knows them: for their sake it uses connections that are dead."""
+    try:
+        from redis.maint_notifications import MaintNotificationsConfig
+    except ImportError:
+        return {}
+    return {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 
 
 def _not_understood() -> ConfigError:
