@@ -91,7 +91,7 @@ class Postgres:
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text()
-        ready = [self._programs / "pg_isready", "-q", "-h", self._folder, "-p", str(self.port)]
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", str(self._folder), "-p", str(self.port)]
         return subprocess.run(ready, check=False).returncode == 0
 
     def _processes(self) -> list[int]:

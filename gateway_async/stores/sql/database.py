@@ -1,7 +1,7 @@
 """Connections to the database: a few, kept for the loop that opened them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -33,6 +33,9 @@ class Backend(Protocol):
     begin_migration: str
     """The first statement of one that changes the tables: of these, there is one at a time."""
 
+    reading: Mapping[str, Any]
+    """SQLAlchemy's options for connections that only read: without a transaction around each query."""
+
     bound_to_loop: bool
     """Whether a connection can be closed only in the loop that opened it."""
 
@@ -56,6 +59,9 @@ class Backend(Protocol):
 class _Connections:
     loop: asyncio.AbstractEventLoop
     engine: AsyncEngine
+    readers: AsyncEngine
+    """The same connections, set to read."""
+
     writers: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Writers of one process wait here: the database would make each of them wait on a connection."""
 
@@ -81,16 +87,18 @@ class Database:
         """
         self._backend.make()
 
-    async def fetch(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        """The rows of a query. It is asked once more where the connection had been dropped.
+    async def fetch(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """The rows of a query: tuples, whose fields have the names of the columns too.
+
+        It is asked once more where the connection had been dropped.
 
         Raises:
             Unavailable: The database can't be reached.
         """
 
-        async def fetch() -> Sequence[sa.Row[Any]]:
-            async with connections.engine.connect() as connection:
-                rows: Sequence[sa.Row[Any]] = (await connection.execute(query)).all()
+        async def fetch() -> Sequence[Any]:
+            async with connections.readers.connect() as connection:
+                rows: Sequence[Any] = (await connection.execute(query)).all()
                 return rows
 
         with self._explained():
@@ -105,7 +113,7 @@ class Database:
             Unavailable: The database can't be reached.
         """
         with self._explained():
-            async with (await self._here()).engine.connect() as connection:
+            async with (await self._here()).readers.connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -146,15 +154,15 @@ class Database:
 
     async def _here(self) -> _Connections:
         """The connections of the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._connections is None or self._connections.loop is not loop:
-            before, self._connections = (
-                self._connections,
-                _Connections(loop, self._backend.engine(COMMAND_SECONDS)),
-            )
-            if before is not None:
-                await self._close(before)
-        return self._connections
+        loop, before = asyncio.get_running_loop(), self._connections
+        if before is not None and before.loop is loop:
+            return before
+        engine = self._backend.engine(COMMAND_SECONDS)
+        readers = engine.execution_options(**self._backend.reading)
+        connections = self._connections = _Connections(loop, engine, readers)
+        if before is not None:
+            await self._close(before)
+        return connections
 
     async def _close(self, connections: _Connections) -> None:
         if not self._backend.bound_to_loop or connections.loop is asyncio.get_running_loop():

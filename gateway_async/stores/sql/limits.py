@@ -19,7 +19,7 @@ class SqlLimits:
     async def all(self) -> Mapping[str, list[Json]]:
         """The limits that were set; see `LimitStore.all`."""
         rows = await self._database.fetch(sa.select(table).order_by(table.c.route))
-        return {row.route: row.limits for row in rows}
+        return dict(rows)
 
     async def replace(self, route: str, limits: list[Json] | None, entry: AuditEntry) -> None:
         """Keep these limits for a route, or forget them; see `LimitStore.replace`."""

@@ -1,5 +1,6 @@
 """PostgreSQL."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -30,6 +31,7 @@ class Postgres:
     # A gateway whose machine dies in the middle must not hold up the others until TCP notices.
     begin = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
     begin_migration = f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+    reading: Mapping[str, Any] = {"isolation_level": "AUTOCOMMIT"}
     bound_to_loop = True
     failures: tuple[type[Exception], ...] = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 

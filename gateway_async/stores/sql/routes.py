@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,8 +11,8 @@ from gateway_async.stores.sql.changes import Change, change
 from gateway_async.stores.sql.database import Database
 from gateway_async.stores.sql.tables import limits, routes
 
-AT_ONCE = 500
-"""Routes that one query reads."""
+AT_ONCE = 100
+"""Routes that one query reads: they are made into values within a millisecond or two, and others have their turn."""
 
 
 class SqlRoutes:
@@ -27,18 +26,19 @@ class SqlRoutes:
         rows = await self._database.fetch(
             sa.select(routes.c.name, routes.c.revision).order_by(routes.c.created)
         )
-        return {row.name: row.revision for row in rows}
+        return dict(rows)
 
     async def read(self, names: Collection[str]) -> list[StoredRoute]:
         """The routes of these names; see `RouteStore.read`."""
-        found: list[sa.Row[Any]] = []
+        query = sa.select(routes.c.name, routes.c.document, routes.c.sealed, routes.c.revision)
+        found: list[StoredRoute] = []
         for some in _parts(names):
-            query = sa.select(routes).where(routes.c.name.in_(some)).order_by(routes.c.created)
-            found += await self._database.fetch(query)
-        return [
-            StoredRoute(name=row.name, document=row.document, sealed=row.sealed, revision=row.revision)
-            for row in found
-        ]
+            rows = await self._database.fetch(query.where(routes.c.name.in_(some)))
+            found += [
+                StoredRoute(name=name, document=document, sealed=sealed, revision=revision)
+                for name, document, sealed, revision in rows
+            ]
+        return found
 
     async def create(self, route: StoredRoute, entry: AuditEntry) -> int:
         """Keep a new route; see `RouteStore.create`."""

@@ -1,6 +1,7 @@
 """SQLite: a file, with its log beside it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -40,6 +41,7 @@ class SQLite:
 
     begin = "BEGIN IMMEDIATE"
     begin_migration = "BEGIN IMMEDIATE"
+    reading: Mapping[str, Any] = {}
     bound_to_loop = False
     failures: tuple[type[Exception], ...] = (OSError,)
 
