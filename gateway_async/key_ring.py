@@ -167,6 +167,7 @@ class KeyRing:
         else:
             self._unknown.pop(digest, None)
             _remember(self._known, digest, _Known(from_stored(stored, digest), at))
+            self._for_callers = self._for_callers or stored.role == "caller"
 
     async def _look(self, store: KeyStore) -> None:
         at = self._revision()

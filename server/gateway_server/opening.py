@@ -77,7 +77,7 @@ async def settle(
         if not any(key.admin for key in ring.own) and not any(key.role == "admin" for key in stored):
             shown: Path | None = await _make_first_key(store, path)
         else:
-            shown = path if _holds_one_of(path, stored) else None
+            shown = _file_of_one(stored, path)
         wants_keys = (
             unkeyed is Unkeyed.REFUSED or bool(config.api_keys) or any(key.role == "caller" for key in keys)
         )
@@ -118,12 +118,16 @@ async def _make_first_key(store: Store, wanted: Path) -> Path:
     raise ConfigError("there are a thousand first keys of admins, none of which is good any more")
 
 
-def _holds_one_of(path: Path, keys: list[StoredKey]) -> bool:
-    try:
-        digest = digest_of(path.read_bytes().strip())
-    except OSError:
-        return False
-    return any(key.digest == digest for key in keys)
+def _file_of_one(keys: list[StoredKey], wanted: Path) -> Path | None:
+    """The file that was made for one of these keys, if there is one."""
+    digests = {key.digest for key in keys if key.role == "admin"}
+    for path in (wanted, *wanted.parent.glob(f"{wanted.name}-*")):
+        try:
+            if digest_of(path.read_bytes().strip()) in digests:
+                return path
+        except OSError:
+            pass
+    return None
 
 
 def _in_file(path: Path) -> str:
