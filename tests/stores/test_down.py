@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -151,7 +152,11 @@ async def test_a_gateway_that_hangs_in_a_change_holds_up_no_other(
             Unavailable,
             "authentication failed",
         ),
-        ("postgresql://gateway:{password}@127.0.0.1:{port}/absent", Unavailable, '"absent" does not exist'),
+        (
+            "postgresql://gateway:{password}@127.0.0.1:{port}/absent",
+            Unavailable,
+            'used: database "absent" does not exist; see',
+        ),
         ("postgresql://gateway:{password}@absent.invalid/none", Unavailable, "absent.invalid"),
         ("postgresql://gateway:{password}@127.0.0.1:99999/none", ConfigError, "can't be understood"),
         ("postgresql://gateway:{password}/@127.0.0.1:{port}/none", ConfigError, "%2F for /"),
@@ -186,6 +191,22 @@ def test_an_address_of_no_store_is_refused(address: str) -> None:
         open_store(address)
 
     assert "hidden" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "driver", "extra"),
+    [("sqlite:///gateway.db", "aiosqlite", "sql"), ("postgres://host/db", "asyncpg", "postgres")],
+)
+def test_a_store_whose_extra_is_not_installed_says_which(
+    address: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, driver, None)
+    for module in ("sqlite", "postgres"):
+        monkeypatch.delitem(sys.modules, f"gateway_async.stores.sql.{module}", raising=False)
+
+    with pytest.raises(ConfigError, match=rf"needs {driver}: pip install 'ai-gateway-sdk\[{extra}\]'"):
+        open_store(address)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Stores that older gateways made, and one that a newer made."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -158,6 +159,34 @@ async def test_tasks_of_one_process_open_different_stores_at_once(new_address: N
 
     assert [await store.revision() for store in stores] == [0] * 8
     await asyncio.gather(*(store.aclose() for store in stores))
+
+
+async def test_opening_a_store_leaves_logging_alone(address: str) -> None:
+    """Alembic's own way of running would set it up anew."""
+    logger, handlers = logging.getLogger("of-the-host"), logging.root.handlers[:]
+    store = open_store(address)
+
+    await store.open()
+
+    assert not logger.disabled
+    assert logging.root.handlers == handlers
+    await store.aclose()
+
+
+async def test_who_opens_a_store_of_today_does_not_load_alembic(new_address: NewAddress) -> None:
+    """Every worker and command opens it; one of them migrated it, once."""
+    address = new_address("sqlite")
+    async with database(address) as made:
+        await migrate.upgrade(made)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", f"{OPEN}\nassert 'alembic' not in sys.modules", address),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+    )
+
+    await process.communicate(b"now\n")
+
+    assert process.returncode == 0
 
 
 async def test_a_store_of_a_newer_gateway_is_refused(address: str) -> None:

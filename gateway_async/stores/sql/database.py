@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway_async.errors import GatewayError
@@ -50,8 +51,8 @@ class Backend(Protocol):
         """A new engine; a statement takes no longer than so many seconds."""
         ...
 
-    def explain(self, problem: Exception) -> GatewayError:
-        """What went wrong, for the operator."""
+    def explain(self, cause: BaseException, reason: str) -> GatewayError:
+        """What went wrong, why, and the way out, for the operator."""
         ...
 
 
@@ -125,11 +126,13 @@ class Database:
         """
         with self._explained():
             connections = await self._here()
-            async with (
-                connections.writers,
-                _transaction(connections.engine, self._backend.begin) as connection,
-            ):
-                yield connection
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await connections.writers.acquire()
+            try:
+                async with _transaction(connections.engine, self._backend.begin) as connection:
+                    yield connection
+            finally:
+                connections.writers.release()
 
     @asynccontextmanager
     async def migrating(self) -> AsyncIterator[AsyncConnection]:
@@ -175,7 +178,15 @@ class Database:
         try:
             yield
         except self._failures as problem:
-            raise self._backend.explain(problem) from None
+            cause = (problem.orig if isinstance(problem, DBAPIError) else None) or problem
+            raise self._backend.explain(cause, _reason(cause)) from None
+
+
+def _reason(problem: BaseException) -> str:
+    """The words of the one who failed."""
+    if isinstance(problem, TimeoutError | NoConnectionFree):
+        return "it does not answer in time"
+    return str(problem.__cause__ or problem)
 
 
 @asynccontextmanager

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway_async.errors import ConfigError, GatewayError, Unavailable
@@ -63,11 +61,8 @@ class Postgres:
             hide_parameters=True,
         )
 
-    def explain(self, problem: Exception) -> GatewayError:
+    def explain(self, cause: BaseException, reason: str) -> GatewayError:
         """What went wrong; see `Backend.explain`."""
-        cause = problem.orig if isinstance(problem, DBAPIError) else problem
-        silent = isinstance(problem, TimeoutError | NoConnectionFree)
-        text = "it does not answer in time" if silent else str(cause)
         return Unavailable(
-            f"the store {self.name} can't be used: {text}; see that the server runs, and that its address is right"
+            f"the store {self.name} can't be used: {reason}; see that the server runs, and that its address is right"
         )

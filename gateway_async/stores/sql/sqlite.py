@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import aiosqlite
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway_async.errors import ConfigError, GatewayError, Unavailable
@@ -85,12 +84,11 @@ class SQLite:
         sa.event.listen(engine.sync_engine, "connect", _durable)
         return engine
 
-    def explain(self, problem: Exception) -> GatewayError:
+    def explain(self, cause: BaseException, reason: str) -> GatewayError:
         """What went wrong; see `Backend.explain`."""
-        cause = problem.orig if isinstance(problem, DBAPIError) else problem
         code: str = getattr(cause, "sqlite_errorname", "")
         way_out = next((text for name, text in WAYS_OUT.items() if code.startswith(name)), "")
-        text = f"the store {self.name} can't be used: {cause}" + (f"; {way_out}" if way_out else "")
+        text = f"the store {self.name} can't be used: {reason}" + (f"; {way_out}" if way_out else "")
         return ConfigError(text) if code == "SQLITE_NOTADB" else Unavailable(text)
 
 
