@@ -24,6 +24,14 @@ def no_proxy() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a gateway keeps beside its file is kept in a place of the tests'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Ctrl-C works here as in a terminal. What runs in a shell's background is born deaf to it, its children too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -22,7 +22,7 @@ from gateway_sync import (
     stream,
 )
 from gateway_sync._bridge import run
-from gateway_sync.errors import ClientError, ConfigError, ConnectionFailed, RouteNotFound
+from gateway_sync.errors import ClientError, ConfigError, ConnectionFailed, RateLimited, RouteNotFound
 from tests.sync.gateway import Gateway, gateway
 
 CONFIG: dict[str, Any] = {
@@ -115,12 +115,16 @@ def test_a_refusal_is_raised(local: MlflowGatewayClient) -> None:
         local.stream("nowhere", HELLO)
 
 
-def test_what_the_gateway_does_not_offer_is_refused_as_documented(local: MlflowGatewayClient) -> None:
-    """The documented error, not an internal one."""
-    with pytest.raises(GatewayError, match="create_route"):
-        local.create_route("new", "llm/v1/chat", {"provider": "offline", "name": "echo"})
-    with pytest.raises(GatewayError, match="delete_route"):
-        local.delete_route("chat")
+def test_routes_and_limits_of_a_gateway_of_one_s_own_change(local: MlflowGatewayClient) -> None:
+    """The documented calls, for as long as the client lives."""
+    local.create_route("new", "llm/v1/chat", {"provider": "offline", "name": "echo"})
+    local.set_limits("new", [{"calls": 0, "renewal_period": "minute"}])
+    with pytest.raises(RateLimited, match="closed"):
+        local.query("new", HELLO)
+    local.delete_route("new")
+
+    with pytest.raises(RouteNotFound):
+        local.get_route("new")
 
 
 def test_many_threads_call_at_once(local: MlflowGatewayClient) -> None:
