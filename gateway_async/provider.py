@@ -7,7 +7,9 @@ A plugin is an entry point of the group `gateway.providers`. It names an object 
 - `bind(model, kind)`: called once for each route when the configuration loads; gives an `Adapter` (JSON goes up, JSON
   comes down: `JsonAdapter`; OpenAI's format: `OpenAIAdapter`) or a `Responder`, which answers by itself;
 - `config`, where it takes settings: a subclass of `ConfigModel`, its keys of type `ApiKey` and its addresses of type
-  `Address`. Without it the plugin takes none.
+  `Address`. Without it the plugin takes none. Settings with which the server's own credentials are used (those of its
+  environment, which stand in no setting) have a method `server_credentials()` that names them; routes made over the API
+  may use them where `upstream.allow_secrets` lists that name.
 
 An adapter does no input or output of its own: it turns values into values, and the gateway sends them. What an
 upstream does wrong is an `UpstreamError` (`invalid` raises one for an answer that is none, `reported_error` makes one of

@@ -8,12 +8,11 @@ operation's own path.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any
 
 from pydantic import (
     ConfigDict,
     Discriminator,
-    Field,
     Tag,
     field_validator,
     model_validator,
@@ -22,7 +21,7 @@ from pydantic import (
 from gateway_async.base_models import ConfigModel
 from gateway_async.provider_table import ROWS, Row
 from gateway_async.secrets import resolve_secret
-from gateway_async.setting_types import Address, ApiKey, ResolvedApiKey
+from gateway_async.setting_types import Address, ApiKey, CloudName, PlaceName, ResolvedApiKey
 
 
 class Provider(str, Enum):
@@ -64,15 +63,6 @@ class OpenAIAPIType(str, Enum):
 
 OPENAI_BASE = "https://api.openai.com/v1"
 """Where OpenAI's own servers are."""
-
-
-@runtime_checkable
-class UsesServerCredentials(Protocol):
-    """Settings that may let the server use credentials of its own, which stand in no setting."""
-
-    def server_credentials(self) -> str | None:
-        """Whose credentials of the server's they use: `aws`, `google`, `databricks`, a file's path; None: no such."""
-        ...
 
 
 class TogetherAIConfig(ConfigModel):
@@ -338,13 +328,6 @@ def _settings_of(row: Row) -> type[OpenAICompatibleConfig]:
     if row.base is None:
         return AddressedConfig if row.local else AddressedHostedConfig
     return OpenAICompatibleConfig if row.local else HostedConfig
-
-
-CloudName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
-"""The name of a project in Google's cloud; it stands in an address's path."""
-
-PlaceName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-"""The name of a place of Google's cloud; it stands in the name of a host."""
 
 
 class VertexAIConfig(ConfigModel):

@@ -15,10 +15,11 @@ from gateway_async.config import Model, RouteConfig
 from gateway_async.config_file import unknown_in, words
 from gateway_async.errors import InvalidRequest
 from gateway_async.network_guard import addresses_in
-from gateway_async.provider_config import OPENAI_BASE, UsesServerCredentials
+from gateway_async.provider_config import OPENAI_BASE
 from gateway_async.provider_names import plain_name, provider_of, settings_of
 from gateway_async.secrets import only_listed
 from gateway_async.server_config import UpstreamConfig
+from gateway_async.setting_types import UsesServerCredentials
 from gateway_async.validation import path_in
 
 Json = dict[str, Any]

@@ -1,9 +1,9 @@
-"""What a provider's setting may be: a key, an address."""
+"""What a provider's setting may be: a key, an address; and what a provider's settings may say of themselves."""
 
-from typing import Annotated
+from typing import Annotated, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from gateway_async.secrets import MASK, Secret, resolve_secret
 
@@ -28,3 +28,18 @@ def _address(value: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 """The address of a server."""
+
+CloudName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+"""The name of a project in Google's cloud; it stands in an address's path."""
+
+PlaceName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""The name of a place of Google's cloud; it stands in the name of a host."""
+
+
+@runtime_checkable
+class UsesServerCredentials(Protocol):
+    """Settings that may let the server use credentials of its own, which stand in no setting."""
+
+    def server_credentials(self) -> str | None:
+        """Whose credentials of the server's they use, as `upstream.allow_secrets` lists them; None: nobody's."""
+        ...

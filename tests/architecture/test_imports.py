@@ -43,7 +43,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "provider": "base_models call config errors providers setting_types",
     "policies": "call config errors limit_config stores",
     "network_guard": "config errors",
-    "restricted": "config config_file errors network_guard provider_config provider_names secrets server_config validation",
+    "restricted": "config config_file errors network_guard provider_config provider_names secrets server_config setting_types validation",
     "upstream": "config errors http1 network_guard providers",
     "upstream_proxy": "config errors http1 providers upstream",
     "provider_call": "call errors providers secrets upstream",
