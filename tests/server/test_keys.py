@@ -22,6 +22,7 @@ from gateway_async.stores.base import AuditEntry
 from gateway_async.stores.generation import Generation
 from gateway_async.stores.places import beside
 from gateway_server.opening import settle
+from tests.stores.servers import postgres_server
 from tests.support.configs import ADMIN, AS_ADMIN, HELLO, offline
 from tests.support.server import Server, run_command, running, wait_until
 
@@ -621,6 +622,31 @@ def test_keys_outlive_their_store(tmp_path: Path) -> None:
             assert error_of(answer)["code"] == "temporarily_unavailable"
         assert http.get("/v1/models", headers=AS_ADMIN).status_code == 200
         assert http.get("/v1/models").status_code == 401, "it is known to be closed"
+
+
+def test_keys_outlive_a_database_server(tmp_path: Path) -> None:
+    """PostgreSQL that is paused, or gone: who was in stays in, a stranger is told to come back; until it answers again."""
+    config = {"endpoints": [offline("chat", "chat")]}
+    with postgres_server() as database:
+        env = {"GATEWAY_STORE": database.new_address(), "GATEWAY_ADMIN_KEY": ADMIN}
+        with running(tmp_path, config, env=env) as server, server.client() as http:
+            seen, *unseen = (as_(made(http, AS_ADMIN, name=name)) for name in ("seen", "one", "two"))
+            assert http.get("/v1/models", headers=seen).status_code == 200
+
+            for stop, go_on, stranger in (
+                (database.pause, database.resume, unseen[0]),
+                (database.stop, database.start, unseen[1]),
+            ):
+                stop()
+                for _ in range(3):
+                    assert http.get("/v1/models", headers=seen).status_code == 200
+                    assert http.get("/v1/models", headers=stranger).status_code == 503
+                go_on()
+                wait_until(
+                    lambda key=stranger: http.get("/v1/models", headers=key).status_code == 200,  # type: ignore[misc] # its own
+                    30,
+                    "the key stays unknown",
+                )
 
 
 def _somebody_changes(store: Path) -> None:
