@@ -153,6 +153,23 @@ async def test_a_store_that_was_closed_opens_again_by_itself(address: str) -> No
     no_threads_stay()
 
 
+async def test_a_store_that_is_closed_while_it_is_used_answers_first(address: str) -> None:
+    """What is under way ends as it would have; its connection goes with it."""
+    store = open_store(address)
+    await store.open()
+    under_way = [asyncio.create_task(store.routes.create(route(f"route-{n}"), ENTRY)) for n in range(5)]
+    reading = [asyncio.create_task(store.revision()) for _ in range(5)]
+    await asyncio.sleep(0)
+
+    await store.aclose()
+
+    assert await asyncio.gather(*under_way) == [1, 2, 3, 4, 5]
+    assert max(await asyncio.gather(*reading)) <= 5
+    no_threads_stay()
+    assert await store.revision() == 5
+    await store.aclose()
+
+
 def store_threads() -> list[str]:
     """The threads in which connections to SQLite live."""
     return [thread.name for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]

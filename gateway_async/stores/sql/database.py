@@ -1,17 +1,17 @@
 """Connections to the database: a few, kept for the loop that opened them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway_async.errors import GatewayError
+from gateway_async.stores.sql.backend import Backend
+from gateway_async.stores.sql.connections import Connections
 
 T = TypeVar("T")
 
@@ -22,58 +22,13 @@ MIGRATION_SECONDS = 15.0
 """The same for a migration."""
 
 
-class Backend(Protocol):
-    """What differs between databases."""
-
-    name: str
-    """The address as a message may show it."""
-
-    begin: str
-    """The first statement of a transaction that writes."""
-
-    begin_migration: str
-    """The first statement of one that changes the tables: of these, there is one at a time."""
-
-    reading: Mapping[str, Any]
-    """SQLAlchemy's options for connections that only read: without a transaction around each query."""
-
-    bound_to_loop: bool
-    """Whether a connection can be closed only in the loop that opened it."""
-
-    failures: tuple[type[Exception], ...]
-    """What it raises, beside SQLAlchemy's errors, when it can't be reached."""
-
-    def make(self) -> None:
-        """Make the place where the database is, if it is absent and ours to make."""
-        ...
-
-    def engine(self, seconds: float) -> AsyncEngine:
-        """A new engine; a statement takes no longer than so many seconds."""
-        ...
-
-    def explain(self, cause: BaseException, reason: str) -> GatewayError:
-        """What went wrong, why, and the way out, for the operator."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Connections:
-    loop: asyncio.AbstractEventLoop
-    engine: AsyncEngine
-    readers: AsyncEngine
-    """The same connections, set to read."""
-
-    writers: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Writers of one process wait here: the database would make each of them wait on a connection."""
-
-
 class Database:
     """A database that may be away for a while, used from one loop at a time."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._failures: tuple[type[Exception], ...] = (SQLAlchemyError, *backend.failures)
-        self._connections: _Connections | None = None
+        self._connections: Connections | None = None
 
     @property
     def name(self) -> str:
@@ -102,8 +57,7 @@ class Database:
                 rows: Sequence[Any] = (await connection.execute(query)).all()
                 return rows
 
-        with self._explained():
-            connections = await self._here()
+        async with self._here() as connections:
             return await _twice(fetch)
 
     @asynccontextmanager
@@ -113,9 +67,8 @@ class Database:
         Raises:
             Unavailable: The database can't be reached.
         """
-        with self._explained():
-            async with (await self._here()).readers.connect() as connection:
-                yield connection
+        async with self._here() as connections, connections.readers.connect() as connection:
+            yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -124,8 +77,7 @@ class Database:
         Raises:
             Unavailable: The database can't be reached. What was written may be there if that happened at the end.
         """
-        with self._explained():
-            connections = await self._here()
+        async with self._here() as connections:
             async with asyncio.timeout(COMMAND_SECONDS):
                 await connections.writers.acquire()
             try:
@@ -153,25 +105,21 @@ class Database:
         """Close the connections. The next call opens others."""
         connections, self._connections = self._connections, None
         if connections is not None:
-            await self._close(connections)
+            await connections.aclose()
 
-    async def _here(self) -> _Connections:
-        """The connections of the running loop."""
-        loop, before = asyncio.get_running_loop(), self._connections
-        if before is not None and before.loop is loop:
-            return before
-        engine = self._backend.engine(COMMAND_SECONDS)
-        readers = engine.execution_options(**self._backend.reading)
-        connections = self._connections = _Connections(loop, engine, readers)
-        if before is not None:
-            await self._close(before)
-        return connections
-
-    async def _close(self, connections: _Connections) -> None:
-        if not self._backend.bound_to_loop or connections.loop is asyncio.get_running_loop():
-            await connections.engine.dispose()
-        elif not connections.loop.is_closed():
-            asyncio.run_coroutine_threadsafe(connections.engine.dispose(), connections.loop)
+    @asynccontextmanager
+    async def _here(self) -> AsyncIterator[Connections]:
+        """The connections of the running loop, and what goes wrong with them in words."""
+        before = self._connections
+        if before is not None and before.loop is asyncio.get_running_loop():
+            connections = before
+        else:
+            connections = self._connections = Connections(self._backend, COMMAND_SECONDS)
+        with self._explained():
+            if before is not None and before is not connections:
+                await before.aclose()
+            async with connections.used():
+                yield connections
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -4,7 +4,8 @@ import sqlalchemy as sa
 
 from gateway_async.stores.base import REFUSALS_KEPT
 from gateway_async.stores.sql.audit import SqlAudit
-from gateway_async.stores.sql.database import Backend, Database
+from gateway_async.stores.sql.backend import Backend
+from gateway_async.stores.sql.database import Database
 from gateway_async.stores.sql.keys import SqlKeys
 from gateway_async.stores.sql.limits import SqlLimits
 from gateway_async.stores.sql.migrate import upgrade
