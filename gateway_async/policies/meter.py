@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway_async.stores import open_counters
-from gateway_async.stores.base import Counters, CountersUnavailable, Level, Window
+from gateway_async.stores.base import AtHand, Counters, CountersUnavailable, Level, Window
 
 _log = logging.getLogger("gateway_async")
 
@@ -24,6 +24,7 @@ class Meter:
     def __init__(self, opened: Callable[[], Counters] | None = None) -> None:
         self._opened = opened or partial(open_counters, None, None)
         self._counters: Counters | None = None
+        self._at_hand: AtHand | None = None
         self._adding: set[asyncio.Task[None]] = set()
         self._failing = False
         self.undecided = 0
@@ -36,14 +37,13 @@ class Meter:
         """
         if self._counters is None:
             self._counters = self._opened()
+            self._at_hand = self._counters if isinstance(self._counters, AtHand) else None
         return self._counters
 
     async def take(self, calls: Sequence[Window], tokens: Sequence[Window]) -> Sequence[Level] | None:
         """The level of each window, as `Counters.take` has it; None where nobody knows."""
         if self._adding:
-            await asyncio.sleep(
-                0
-            )  # what calls that ended before have used counts, unless a network is in between
+            await asyncio.sleep(0)  # what earlier calls have used counts, unless a network is in between
         try:
             levels = await self.counters().take(calls, tokens)
         except CountersUnavailable as problem:
@@ -55,8 +55,15 @@ class Meter:
         return levels
 
     def add(self, windows: Sequence[Window], amount: int) -> None:
-        """Count what was used, soon. The caller may be cancelled meanwhile, and hears of no failure."""
-        task = asyncio.create_task(self._add(windows, amount))
+        """Count what was used, now or soon. The caller may be cancelled meanwhile, and hears of no failure."""
+        counters = self.counters()
+        try:
+            if self._at_hand is not None and self._at_hand.add_now(windows, amount):
+                return
+        except CountersUnavailable as problem:
+            self._failed(problem)
+            return
+        task = asyncio.create_task(self._add(counters, windows, amount))
         self._adding.add(task)
         task.add_done_callback(self._adding.discard)
 
@@ -67,9 +74,9 @@ class Meter:
         if self._counters is not None:
             await self._counters.aclose()
 
-    async def _add(self, windows: Sequence[Window], amount: int) -> None:
+    async def _add(self, counters: Counters, windows: Sequence[Window], amount: int) -> None:
         try:
-            await self.counters().add(windows, amount)
+            await counters.add(windows, amount)
         except CountersUnavailable as problem:
             self._failed(problem)
 

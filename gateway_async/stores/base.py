@@ -6,7 +6,7 @@ line in the audit log. `Counters` are not: they may forget, but never count wron
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Json = dict[str, Any]
 
@@ -285,4 +285,17 @@ class Counters(Protocol):
 
     async def aclose(self) -> None:
         """Let go of what is held. The next call takes hold again."""
+        ...
+
+
+@runtime_checkable
+class AtHand(Protocol):
+    """Counters that mostly need no waiting to count what was used."""
+
+    def add_now(self, windows: Sequence[Window], amount: int) -> bool:
+        """Count units as `Counters.add` does, unless that means waiting. Whether they were counted.
+
+        Raises:
+            CountersUnavailable: They can't be counted.
+        """
         ...

@@ -104,6 +104,19 @@ class SharedMemoryCounters:
             self._hold()
         if not self._file.try_lock():
             await self._wait()
+        self._add(windows, amount)
+
+    def add_now(self, windows: Sequence[Window], amount: int) -> bool:
+        """Count units as `add` does, unless another process has the lock. Whether they were counted."""
+        if not self._open:
+            self._hold()
+        if not self._file.try_lock():
+            return False
+        self._add(windows, amount)
+        return True
+
+    def _add(self, windows: Sequence[Window], amount: int) -> None:
+        """Count units, and give the lock back."""
         try:
             now = self._clock()
             for count in {self._read(window, now).count for window in windows}:

@@ -23,6 +23,9 @@ _OURS = (
 )
 
 
+_LIMITED = "-limited"
+
+
 @dataclass(frozen=True)
 class Gateway:
     """A server that answers chats."""
@@ -37,10 +40,12 @@ class Gateway:
     python: str = sys.executable
     health: str = "/health"
     streams: bool = True
+    limited: bool = False
+    """Its routes have a limit that is never met."""
 
     def path(self, route: str) -> str:
         """Where it answers chats of a route, under the name that all of them know."""
-        return f"/gateway/{route}/invocations"
+        return f"/gateway/{route}{_LIMITED if self.limited else ''}/invocations"
 
     def absent(self) -> str:
         """Why it can't run here; empty when it can."""
@@ -70,6 +75,7 @@ FLOOR = Gateway(
 GATEWAYS = (
     OURS,
     Gateway("gateway, no access log", (*OURS.arguments, "--no-access-log"), OURS.needs),
+    Gateway("gateway, one limit in memory", OURS.arguments, OURS.needs, limited=True),
     Gateway(
         "mlflow's own gateway",
         (
@@ -94,10 +100,15 @@ GATEWAYS = (
 def configuration(upstream_port: int) -> str:
     """The configuration file: a route `chat` to the mock upstream and a route `paced` to its slow side.
 
-    It is JSON, which every YAML reader takes.
+    Each is there a second time with a limit. It is JSON, which every YAML reader takes.
     """
     bases = {"chat": "/v1", "paced": "/paced/v1"}
-    return json.dumps({"endpoints": [_endpoint(route, upstream_port, base) for route, base in bases.items()]})
+    endpoints = [_endpoint(route, upstream_port, base) for route, base in bases.items()]
+    limit = {"calls": 10**9, "renewal_period": "minute"}
+    endpoints += [
+        {**endpoint, "name": f"{endpoint['name']}{_LIMITED}", "limit": limit} for endpoint in endpoints
+    ]
+    return json.dumps({"endpoints": endpoints})
 
 
 def _endpoint(route: str, port: int, base: str) -> dict[str, object]:

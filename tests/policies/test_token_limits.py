@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from fcntl import LOCK_EX, flock
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,14 +59,13 @@ def route(upstream: MockUpstream, kind: str = "chat", tokens: int = MANY, **more
 class Ledger(SharedMemoryCounters):
     """Counters that remember what was added."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__(path)
         self.added: list[int] = []
 
-    async def add(self, windows: Sequence[Window], amount: int) -> None:
-        """Count it."""
+    def _add(self, windows: Sequence[Window], amount: int) -> None:
         self.added.append(amount)
-        await super().add(windows, amount)
+        super()._add(windows, amount)
 
 
 async def streamed(answer: Answer | StreamAnswer) -> list[Json]:
@@ -383,10 +384,31 @@ async def test_the_end_of_the_gateway_waits_until_all_is_counted(upstream: MockU
             await asyncio.sleep(0.05)
             await super().add(windows, amount)
 
+        def add_now(self, windows: Sequence[Window], amount: int) -> bool:
+            return False
+
     counters = Slow()
     async with gateway_of(route(upstream), counters=counters) as gateway:
         await call(gateway)
         assert counters.added == []
+
+    assert counters.added == [5]
+
+
+async def test_an_answer_does_not_wait_for_its_count(upstream: MockUpstream, tmp_path: Path) -> None:
+    """Another process may hold the counters just then; it is counted when they are free."""
+    upstream.reply(chat(before=GATE))
+    counters = Ledger(tmp_path / "counters")
+    async with gateway_of(route(upstream, tokens=5), counters=counters) as gateway:
+        answering = asyncio.create_task(call(gateway))
+        await asyncio.to_thread(upstream.request)
+        with (tmp_path / "counters").open("rb") as other:
+            flock(other, LOCK_EX)
+            upstream.open_gate()
+            assert isinstance(await answering, Answer)
+            assert counters.added == []
+        await others_done()
+        assert not await passes(gateway)
 
     assert counters.added == [5]
 

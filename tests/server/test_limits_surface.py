@@ -154,7 +154,7 @@ def test_openai_s_client_raises_its_own_error(limited: Server, upstream: MockUps
 def test_openai_s_client_comes_back_in_time(limited: Server, upstream: MockUpstream) -> None:
     """Its own retry waits for as long as it is told, and passes the first time it comes back."""
     statuses: list[int] = []
-    seen = httpx.Client(
+    seen = openai.DefaultHttpxClient(
         trust_env=False, event_hooks={"response": [lambda answer: statuses.append(answer.status_code)]}
     )
     with openai.OpenAI(
