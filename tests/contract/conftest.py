@@ -10,6 +10,7 @@ from gateway_async import AsyncGatewayClient, address
 from gateway_sync import GatewayClient
 from tests.contract.fake import FakeGateway, fake_gateway
 from tests.contract.ways import Awaited, blocking_client
+from tests.support.configs import ADMIN
 from tests.support.server import Server, running
 
 ROUTES = 3005
@@ -48,8 +49,9 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The gateway's server, started from the command line."""
-    with running(tmp_path_factory.mktemp("contract"), CONFIG) as server:
+    """The gateway's server, started from the command line; its admin's key is `ADMIN`."""
+    env = {"GATEWAY_ADMIN_KEY": ADMIN}
+    with running(tmp_path_factory.mktemp("contract"), CONFIG, env=env) as server:
         yield server
 
 
@@ -66,17 +68,28 @@ def local_blocking() -> Iterator[Awaited]:
         yield Awaited(client)
 
 
-@pytest.fixture(params=["async", "blocking", "local", "local_blocking"])
+WAYS = ("async", "blocking", "local", "local_blocking")
+
+
+@pytest.fixture(params=WAYS)
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A client of each kind, all called alike."""
-    made: Any
-    if request.param.startswith("local"):
-        made = request.getfixturevalue(request.param)
-    else:
-        address = request.getfixturevalue("server").url
-        made = AsyncGatewayClient(address) if request.param == "async" else blocking_client(address)
-    async with made:
+    async with _made(request) as made:
         yield made
+
+
+@pytest.fixture(params=WAYS)
+async def admin(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """A client of each kind that may change things: over HTTP it has an admin's key."""
+    async with _made(request, api_key=ADMIN, max_retries=0) as made:
+        yield made
+
+
+def _made(request: pytest.FixtureRequest, **settings: Any) -> Any:
+    if request.param.startswith("local"):
+        return request.getfixturevalue(request.param)
+    make: Any = AsyncGatewayClient if request.param == "async" else blocking_client
+    return make(request.getfixturevalue("server").url, **settings)
 
 
 Connect = Callable[..., Any]

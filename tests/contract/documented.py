@@ -164,3 +164,24 @@ def _fields(source: str) -> dict[str, Field]:
             None if alias is None else ast.literal_eval(alias),
         )
     return found
+
+
+def examples(call: str, *, fluent: bool) -> list[str]:
+    """The programs that the reference page shows of a call, of the client or of the module's function.
+
+    A program begins with its import, and ends where the page goes on with what it lists next.
+    """
+    found: list[str] = []
+    lines: list[str] | None = None
+    for line in REFERENCE.read_text("utf-8").splitlines():
+        if line.startswith("from mlflow.gateway import "):
+            lines = [line]
+        elif lines is not None and (_SOURCE.fullmatch(line) or line.startswith("property ")):
+            found.append("\n".join(lines))
+            lines = None
+        elif lines is not None:
+            lines.append(line)
+    called = f"\n{call}(" if fluent else f"gateway_client.{call}("
+    wanted = sorted({program for program in found if called in program})
+    assert wanted, f"the page has no example of {call}"
+    return wanted

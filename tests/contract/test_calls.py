@@ -23,7 +23,7 @@ from gateway_async import (
     PagedList,
     Route,
 )
-from gateway_async.errors import BadRequest, InvalidRequest, NotSupported, RouteNotFound
+from gateway_async.errors import BadRequest, InvalidRequest, RouteNotFound
 from tests.contract.conftest import ROUTES
 from tests.contract.ways import all_of, make
 
@@ -350,38 +350,6 @@ async def test_null_means_not_given(client: Any) -> None:
     answer = await client.query("chat", {**HELLO, "temperature": None, "max_tokens": None, "stream": None})
 
     assert answer["choices"][0]["message"]["content"] == SAID
-
-
-async def test_creating_a_route_raises_the_documented_exception(client: Any) -> None:
-    """This gateway's routes are those of its file, and the message says so."""
-    model = {"name": "bot", "provider": "openai", "openai_config": {"openai_api_key": "sk-canary"}}
-    with pytest.raises(
-        MlflowException, match="The create_route API is only available when running within Databricks"
-    ) as no:
-        await client.create_route("my-route", "llm/v1/completions", model)
-
-    assert "configuration file" in no.value.message
-    assert "sk-canary" not in no.value.message
-
-
-async def test_deleting_a_route_raises_the_documented_exception(client: Any) -> None:
-    """Nothing is deleted."""
-    with pytest.raises(
-        MlflowException, match="The delete_route API is only available when running within Databricks"
-    ):
-        await client.delete_route("chat")
-
-    assert (await client.get_route("chat")).name == "chat"
-
-
-async def test_limits_are_not_offered_yet(client: Any) -> None:
-    """501, by the name of the call."""
-    with pytest.raises(NotSupported, match="get_limits") as unread:
-        await client.get_limits("chat")
-    with pytest.raises(NotSupported, match="set_limits"):
-        await client.set_limits("chat", [{"key": "user", "renewal_period": "minute", "calls": 50}])
-
-    assert (unread.value.status, unread.value.error_code) == (501, "NOT_IMPLEMENTED")
 
 
 async def test_many_calls_run_side_by_side(client: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 import gateway_async
 import gateway_sync
 from gateway_async import ChatChunk, GatewayError
-from gateway_async.errors import NotSupported, RouteNotFound
+from gateway_async.errors import RouteNotFound, Unauthenticated
 from tests.contract.conftest import ROUTES
 from tests.contract.fake import FakeGateway, refused
 from tests.contract.ways import all_of
@@ -76,14 +76,16 @@ async def test_what_the_gateway_refuses_is_raised(fluent: Fluent, server: Server
 
     with pytest.raises(RouteNotFound):
         await fluent.get_route("nothing")
-    with pytest.raises(GatewayError, match="only available when running within Databricks"):
-        await fluent.create_route("my-route", route_type="llm/v1/chat", model={"provider": "openai"})
-    with pytest.raises(GatewayError, match="only available when running within Databricks"):
+    with pytest.raises(RouteNotFound):
+        await fluent.get_limits("nothing")
+    with pytest.raises(Unauthenticated):
+        await fluent.create_route("my-route", route_type="llm/v1/chat", model={"provider": "offline"})
+    with pytest.raises(Unauthenticated):
+        await fluent.update_route("chat", {"model": {"name": "other"}})
+    with pytest.raises(Unauthenticated):
         await fluent.delete_route("chat")
-    with pytest.raises(NotSupported):
+    with pytest.raises(Unauthenticated):
         await fluent.set_limits("chat", [{"key": "user", "renewal_period": "minute", "calls": 50}])
-    with pytest.raises(NotSupported):
-        await fluent.get_limits("chat")
 
 
 async def test_without_an_address_every_function_says_so(fluent: Fluent) -> None:
@@ -92,6 +94,7 @@ async def test_without_an_address_every_function_says_so(fluent: Fluent) -> None
         fluent.get_route("r"),
         fluent.search_routes(),
         fluent.create_route("r"),
+        fluent.update_route("r", {}),
         fluent.delete_route("r"),
         fluent.query("r", {}),
         fluent.stream("r", {}),
