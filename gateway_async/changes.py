@@ -62,12 +62,12 @@ class Changes:
         name = document.pop("name", None)
         if not isinstance(name, str) or not name:
             raise InvalidRequest.field("name", "the name of the new route is missing")
-        route = await self._routes.check(name, document)
+        route = await self._checked(name, document)
         self._not_configured(name)
         entry = _entry("route.create", name, by, _said(route))
         await self._live.store.routes.create(self._routes.store(name, document), entry)
         await self._live.changed()
-        return self._live.find(name).route
+        return self._served(route)
 
     async def update_route(self, name: str, body: Mapping[str, Any], by: Caller) -> Route:
         """A route of the store with some of its settings changed.
@@ -95,7 +95,7 @@ class Changes:
         for attempt in range(TRIES):
             stored = await self._stored(name)
             document = self._routes.merged(stored, changes)
-            route = await self._routes.check(name, document)
+            route = await self._checked(name, document)
             entry = _entry("route.update", name, by, f"{', '.join(sorted(changes))}; {_said(route)}")
             try:
                 await self._live.store.routes.replace(
@@ -106,7 +106,7 @@ class Changes:
                 if attempt == TRIES - 1:
                     raise
         await self._live.changed()
-        return self._live.find(name).route
+        return self._served(route)
 
     async def delete_route(self, name: str, by: Caller) -> None:
         """Delete a route of the store; calls under way end as they would have.
@@ -126,7 +126,11 @@ class Changes:
         Raises:
             RouteNotFound: There is none of that name in the store.
         """
-        return self._routes.export(await self._stored(name))
+        exported = self._routes.export(await self._stored(name))
+        if (limits := self._live.limits_set(name)) is not None:
+            exported = {key: value for key, value in exported.items() if key not in ("limit", "limits")}
+            exported |= {"limits": [limit.model_dump(mode="json") for limit in limits]} if limits else {}
+        return exported
 
     async def set_limits(self, body: Mapping[str, Any], by: Caller) -> LimitsConfig:
         """The limits of a route, of the configuration or of the store, after these have replaced those it had.
@@ -174,6 +178,24 @@ class Changes:
                 raise _of_the_file(name)
             raise RouteNotFound(f"the store has no route {name[:100]!r}")
         return found[0]
+
+    async def _checked(self, name: str, document: Mapping[str, Any]) -> RouteConfig:
+        """The route that a document describes, once it can be served."""
+        route = await self._routes.check(name, document)
+        try:
+            self._live.gateway.check(route)
+        except InvalidRequest:
+            raise
+        except GatewayError as problem:
+            raise InvalidRequest(problem.message) from None
+        return route
+
+    def _served(self, route: RouteConfig) -> Route:
+        """A route that was kept, as it is served: with the limits that were set for it."""
+        try:
+            return self._live.find(route.name).route
+        except GatewayError:  # the store went away since, or somebody else has deleted it already
+            return route.to_route()
 
     def _check_open(self) -> None:
         if self._closed is not None:

@@ -62,8 +62,8 @@ def from_response(
     said = (isinstance(body, dict) and body.get("message")) or _sentence(detail) or "no detail was given"
     code = error_code(status)
     kind = _OF_STATUS.get(status) or (BadRequest if 400 <= status < 500 else GatewayError)
-    if isinstance(body, dict):
-        kind = _OF_CODE.get(str(body.get("error_code")), kind)
+    if isinstance(body, dict) and (named := _OF_CODE.get(str(body.get("error_code")))):
+        kind, code = named, named.error_code
     error = kind(f"{code}: {call + ': ' if call else ''}{said}")
     error.status, error.error_code, error.retry_after = status, code, retry_after
     if isinstance(detail, str | list):

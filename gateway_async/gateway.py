@@ -91,6 +91,14 @@ class Gateway:
         table |= {route.name: self._entry(route, self._guarded) for route in guarded}
         self._table = table
 
+    def check(self, route: RouteConfig) -> None:
+        """Accept a route that can be served.
+
+        Raises:
+            GatewayError: It can't be; its message says why.
+        """
+        _handler(route, route.to_route(), self._upstream)
+
     def find(self, name: str) -> RouteEntry:
         """The route of this name.
 

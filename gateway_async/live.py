@@ -127,6 +127,10 @@ class LiveGateway:
         """The configuration."""
         return self._config
 
+    def limits_set(self, name: str) -> list[Limit] | None:
+        """The limits that were set for a route while gateways ran; None: none were, and its own hold."""
+        return self._limits.get(name)
+
     def configured(self, name: str) -> bool:
         """Whether the configuration has a route of this name that gives way to none."""
         return not self._gives_way and any(route.name == name for route in self._config.routes)
@@ -174,7 +178,8 @@ class LiveGateway:
         """Take up a change that this process made in the store, and tell the others of this machine."""
         if self._generation is not None:
             self._generation.bump()
-        await self._refresh_or_not()
+        taking_up = asyncio.create_task(self._refresh_or_not())
+        await asyncio.wait([taking_up])  # which goes on when this caller leaves
 
     async def aclose(self) -> None:
         """Follow the store no more, and let go of it and of the connections to the providers."""
@@ -252,6 +257,7 @@ class LiveGateway:
 
     def _serve(self) -> None:
         """Replace what is served by what is known now."""
+        self._limited = {name: kept for name, kept in self._limited.items() if name in self._limits}
         own = {route.name: self._with_limits(route) for route in self._config.routes}
         made = {name: self._with_limits(each.route) for name, each in self._made.items() if each.route}
         for name in own.keys() & self._made.keys():

@@ -122,21 +122,25 @@ class StoredRoutes:
         """The route as an endpoint of a configuration file; each key is `$NAME` of a variable that is yet to be set."""
         route = self.read(stored)
         document = {"name": stored.name, **stored.document}
-        settings = (
-            route.model.config.model_dump(mode="json", exclude_unset=True) if route.model.config else {}
-        )
-        if settings:
-            prefix = re.sub(r"\W", "_", stored.name).upper()
+        if (config := route.model.config) is not None:
+            given = self.document(stored)["model"].get("config") or {}
+            settings = _as_given(config.model_dump(mode="json"), given)
+            prefix = "ROUTE_" + re.sub(r"\W", "_", stored.name, flags=re.ASCII).upper()
             document["model"] = {**document["model"], "config": _with_names(settings, prefix)}
         return document
 
 
-def _with_names(settings: Json, prefix: str) -> Json:
-    """The settings with a variable's name in place of each key that is hidden in them."""
-    told: Json = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            told[name] = _with_names(value, prefix)
-        else:
-            told[name] = f"${prefix}_{name.upper()}" if value == MASK else value
+def _as_given(told: Any, given: Any) -> Any:
+    """Of what is told of settings, that which was given: what was not has its default in a file too."""
+    if isinstance(told, dict) and isinstance(given, dict) and given.keys() <= told.keys():
+        return {name: _as_given(told[name], value) for name, value in given.items()}
     return told
+
+
+def _with_names(settings: Any, name: str) -> Any:
+    """The settings with a variable's name in the place of each key that is hidden in them."""
+    if isinstance(settings, dict):
+        return {key: _with_names(value, f"{name}_{key.upper()}") for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_with_names(value, f"{name}_{index}") for index, value in enumerate(settings, 1)]
+    return f"${name}" if settings == MASK else settings
