@@ -66,7 +66,7 @@ def _rules(route: RouteConfig) -> Iterable[Rule]:
                 continue
             # Without the number: who changes that changes no count.
             key = f"{route.name}/{unit}/{seconds}{'/' if by_user else ''}"
-            words = f"{most} {unit} per {limit.renewal_period.strip()}"
+            words = f"{most} {unit[:-1] if most == 1 else unit} per {limit.renewal_period.strip()}"
             yield Rule(
                 unit,  # type: ignore[arg-type] # mypy takes it for any text
                 Window(key, most, seconds),

@@ -11,7 +11,7 @@ from gateway_async.call import StreamAnswer
 _TOLD = b'"prompt_tokens"'
 """What every usage holds, and no text: there the quotes would have backslashes."""
 
-_COUNT = re.compile(rb"\s*:\s*(\d+)")
+_COUNT = re.compile(rb"\s*:\s*(\d{1,12})")
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 _TEXTS = frozenset(

@@ -70,7 +70,7 @@ async def test_a_limit_for_each_caller_counts_each_apart() -> None:
         assert await passes(gateway, BOB)
         assert await passes(gateway, Caller(ALICE.address, key="app"))
         assert not await passes(gateway, Caller(BOB.address, key="app"))
-        with pytest.raises(RateLimited, match="1 calls per minute for each caller; call again in"):
+        with pytest.raises(RateLimited, match="1 call per minute for each caller; call again in"):
             await call(gateway, ALICE)
 
 
@@ -124,7 +124,7 @@ async def test_the_refusal_that_lasts_longest_is_told() -> None:
     limits = limited({"calls": 1}, {"calls": 1, "renewal_period": "hour"})
     async with gateway_of(limits) as gateway:
         await call(gateway)
-        with pytest.raises(RateLimited, match="1 calls per hour") as refused:
+        with pytest.raises(RateLimited, match="1 call per hour") as refused:
             await call(gateway)
 
     assert refused.value.retry_after is not None

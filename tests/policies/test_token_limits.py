@@ -444,6 +444,14 @@ def test_what_a_model_says_does_not_count(said: str, first: bool, total: int, sp
     assert tokens_told(json.dumps({"choices": choices, "usage": dict.fromkeys(usage)}).encode()) is None
 
 
+def test_a_count_that_is_none_is_no_failure() -> None:
+    """Whatever an upstream writes there."""
+    assert tokens_told(b'{"usage":{"total_tokens":-1}}') is None
+    assert tokens_told(b'{"usage":{"total_tokens":"many"}}') is None
+    assert tokens_told(b'{"usage":{"total_tokens":5.0}}') == 5
+    assert tokens_told(b'{"usage":{"total_tokens":' + b"9" * 10_000 + b"}}") == 999_999_999_999
+
+
 def test_an_estimate_looks_at_texts_only() -> None:
     """Not at pictures, nor at numbers; tokens that were given count as such."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}

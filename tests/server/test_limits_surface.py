@@ -105,7 +105,7 @@ def test_every_dialect_keeps_the_limit(
     else:
         assert told["error_code"] == "REQUEST_LIMIT_EXCEEDED"
         message = told["message"]
-    assert f"the route {route!r} takes no more calls now: its limit is 1 calls per hour" in message
+    assert f"the route {route!r} takes no more calls now: its limit is 1 call per hour" in message
 
 
 def test_one_count_for_a_route_whatever_it_is_called_by(http: httpx.Client, upstream: MockUpstream) -> None:
