@@ -190,7 +190,7 @@ class SharedMemoryCounters:
 
     def _probes(self, name: bytes) -> Iterator[int]:
         start = int.from_bytes(name[:8], "little")
-        for step in range(_PROBES):
+        for step in range(min(_PROBES, self._records)):
             yield _RECORD * (1 + (start + step) % self._records)
 
     def _find(self, name: bytes) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 from gateway_async.stores.base import CountersUnavailable, Level, Window
 from gateway_async.stores.shared_memory import SharedMemoryCounters
 
-PERIOD, RECORDS = 60, 64
+PERIOD, RECORDS = 60, 16
 Change = Callable[[SharedMemoryCounters], Coroutine[Any, Any, Any]]
 
 
