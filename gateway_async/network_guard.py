@@ -170,7 +170,7 @@ async def check_address(setting: str, url: str, guard: NetworkGuard) -> None:
         guard: What may be reached.
 
     Raises:
-        InvalidRequest: It leads where such a route may not go.
+        InvalidRequest: It leads where such a route may not go, or nowhere.
     """
     try:
         host = urlsplit(url).hostname or ""
@@ -179,7 +179,7 @@ async def check_address(setting: str, url: str, guard: NetworkGuard) -> None:
         guard.check(host, [str(place[0]) for *_, place in found])
     except ForbiddenAddress as refused:
         raise InvalidRequest.field(f"model.config.{setting}", str(refused)) from None
-    except UnicodeError:
+    except ValueError:
         raise InvalidRequest.field(f"model.config.{setting}", "its host is no name of a host") from None
     except OSError:  # a TimeoutError among them
         return

@@ -79,7 +79,8 @@ class UpstreamConfig(ConfigModel):
     """What routes made over the API may reach and use. Those of the file may use all that the server can."""
 
     allow_networks: list[str] = []  # noqa: RUF012 - pydantic copies it
-    """Private networks, such as `10.0.0.0/8`, that they may reach beside public addresses."""
+    """Private networks, such as `10.0.0.0/8`, that they may reach beside public addresses. Where a cloud gives its
+    machines their credentials (169.254.169.254 and the like), only that very address opens it."""
 
     allow_secrets: list[str] = []  # noqa: RUF012 - pydantic copies it
     """The server's own credentials that they may use: `$NAME` of an environment variable, the path of a key's file,
