@@ -103,11 +103,13 @@ def presented(headers: Mapping[bytes, bytes]) -> tuple[bytes, str] | None:
     Args:
         headers: By their names in lower case.
     """
-    if (value := headers.get(b"authorization")) is not None and value[:7].lower() == b"bearer ":
-        return value[7:].strip(), "Authorization"
-    for name in (b"x-api-key", b"api-key"):
-        if (value := headers.get(name)) is not None:
-            return value.strip(), name.decode()
+    value = headers.get(b"authorization", b"")
+    if value[:7].lower() == b"bearer " and (key := value[7:].strip()):
+        return key, "Authorization"
+    if key := headers.get(b"x-api-key", b"").strip():
+        return key, "x-api-key"
+    if key := headers.get(b"api-key", b"").strip():
+        return key, "api-key"
     return None
 
 

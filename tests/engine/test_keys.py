@@ -10,7 +10,7 @@ from gateway_async import key_ring, keys
 from gateway_async.config import KeyConfig
 from gateway_async.errors import ConfigError, Unauthenticated, Unavailable
 from gateway_async.key_ring import KeyRing
-from gateway_async.keys import digest_of, from_stored, hint_of, is_ours, make_key
+from gateway_async.keys import digest_of, from_stored, hint_of, is_ours, make_key, presented
 from gateway_async.server_config import Role
 from gateway_async.stores.base import StoredKey
 from tests.support.tasks import others_done
@@ -94,6 +94,27 @@ def test_a_key_is_recognised_and_tells_garbage_apart() -> None:
 def test_a_hint_gives_a_guesser_nothing() -> None:
     """Four characters of 43."""
     assert len(hint_of(make_key())) == 8
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({b"authorization": b"Bearer  abc "}, (b"abc", "Authorization")),
+        ({b"authorization": b"bearer abc"}, (b"abc", "Authorization")),
+        ({b"authorization": b"Basic abc"}, None),
+        ({b"authorization": b"Basic abc", b"api-key": b"mine"}, (b"mine", "api-key")),
+        ({b"authorization": b"Bearer ", b"x-api-key": b"mine"}, (b"mine", "x-api-key")),
+        ({b"x-api-key": b"", b"api-key": b"mine"}, (b"mine", "api-key")),
+        ({b"authorization": b"Bearer abc", b"x-api-key": b"mine"}, (b"abc", "Authorization")),
+        ({b"api-key": b"\xff\x00"}, (b"\xff\x00", "api-key")),
+    ],
+)
+def test_a_key_is_taken_from_the_first_header_that_has_one(
+    headers: dict[bytes, bytes], expected: tuple[bytes, str] | None
+) -> None:
+    """A bearer's, then `x-api-key`, then `api-key`; what other schemes send in `Authorization` is none."""
+    assert presented(headers) == expected
 
 
 async def test_the_configuration_s_keys_and_the_environment_s_open() -> None:

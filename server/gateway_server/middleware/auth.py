@@ -69,7 +69,7 @@ class Auth:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
         if path not in OPEN_PATHS:
             try:
                 scope["caller"] = await self._caller(scope, for_admins(scope["method"], path))
