@@ -260,7 +260,7 @@ async def test_a_resolver_that_hangs_does_not_hold_up_a_change(
     await check_address("api_base", "https://slow.example/v1", NetworkGuard())
 
 
-@pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..example", "[::1", "[v1.x]"])
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..example", "[::1"])
 async def test_what_is_no_name_of_a_host_is_refused(host: str) -> None:
     """By the setting's name."""
     with pytest.raises(InvalidRequest, match="api_base"):
