@@ -149,7 +149,7 @@ class KeyStore(Protocol):
         """Keep a new key.
 
         Raises:
-            AlreadyExists: There is one of that name.
+            AlreadyExists: There is one of that name, or the same key under another.
         """
         ...
 
@@ -168,7 +168,7 @@ class KeyStore(Protocol):
 
         Raises:
             NotFound: There is none of that name.
-            Conflict: It is revoked.
+            Conflict: It is revoked, or the new key is somebody else's.
         """
         ...
 

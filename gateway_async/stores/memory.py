@@ -1,9 +1,12 @@
 """What is kept in this process, and gone with it."""
 
+import heapq
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
+from operator import itemgetter
 
 from gateway_async.errors import AlreadyExists, Conflict, NotFound, RouteNotFound
 from gateway_async.stores.base import REFUSALS_KEPT, AuditEntry, Json, StoredKey, StoredRoute
@@ -60,8 +63,8 @@ class _Changes:
         lines.append((self._lines, replace(entry, at=entry.at or time.time())))
 
     def newest(self, limit: int) -> list[AuditEntry]:
-        lines = sorted([*self._done, *self._refused], key=lambda numbered: -numbered[0])
-        return [entry for _, entry in lines[:limit]]
+        lines = heapq.merge(reversed(self._done), reversed(self._refused), key=itemgetter(0), reverse=True)
+        return [entry for _, entry in islice(lines, limit)]
 
 
 class MemoryRoutes:

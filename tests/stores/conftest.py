@@ -19,7 +19,7 @@ NewAddress = Callable[[str], str]
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """The one server that most tests share, each with a database of its own."""
+    """The one server that most tests share, each with a schema of its own."""
     with postgres_server() as server:
         yield server
 

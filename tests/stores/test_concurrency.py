@@ -12,6 +12,7 @@ from gateway_async.stores import open_store
 from gateway_async.stores.base import Store
 from tests.stores.changer import ROOT
 from tests.stores.records import ENTRY, contents, entry, route
+from tests.stores.servers import Postgres
 from tests.support.server import wait_until
 from tests.support.tasks import others_done
 
@@ -100,6 +101,19 @@ async def test_many_processes_open_and_change_a_store_at_once(address: str) -> N
     assert await store.revision() == 120
     assert len({line.target for line in await store.audit.read(limit=1000)}) == 120
     await store.aclose()
+
+
+async def test_a_server_s_strict_isolation_fails_no_change(postgres: Postgres) -> None:
+    """Whatever it is by default, changes wait for each other and are made."""
+    address = f"{postgres.new_address()}&default_transaction_isolation=serializable"
+    stores = [open_store(address) for _ in range(3)]
+    await asyncio.gather(*(store.open() for store in stores))
+
+    changes = [store.limits.replace("chat", [], ENTRY) for store in stores for _ in range(10)]
+    await asyncio.gather(*changes)
+
+    assert await stores[0].revision() == 30
+    await asyncio.gather(*(store.aclose() for store in stores))
 
 
 @asynccontextmanager

@@ -55,6 +55,8 @@ class Postgres:
         return create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
+            # Who waited for the change of another must see it, whatever the server is set to.
+            isolation_level="READ COMMITTED",
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=seconds,
