@@ -207,17 +207,24 @@ class LiveGateway:
 
     async def _refresh(self) -> None:
         async with self._lock:
-            # Read before the store is: a change that comes meanwhile is seen by the next look.
-            self._seen = self._generation.value if self._generation is not None else 0
-            if self._prepare is not None and not self._prepared:
-                await self._prepare()
-                self._prepared = True
-            revision = await self.store.revision()
-            if revision != self.revision:
-                await self._take_up(revision)
-            if self._down:
-                self._down = False
-                _log.info("the store answers again")
+            # Looked at before the store is: a change that comes meanwhile is seen by the next look. Until all is taken
+            # up this process stays stale, or a second call would pass while the first one waits for it.
+            looked = self._generation.value if self._generation is not None else 0
+            try:
+                await self._ask_store()
+            finally:
+                self._seen = looked
+
+    async def _ask_store(self) -> None:
+        if self._prepare is not None and not self._prepared:
+            await self._prepare()
+            self._prepared = True
+        revision = await self.store.revision()
+        if revision != self.revision:
+            await self._take_up(revision)
+        if self._down:
+            self._down = False
+            _log.info("the store answers again")
 
     async def _take_up(self, revision: int) -> None:
         versions = await self.store.routes.versions()

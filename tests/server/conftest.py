@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.stores.servers import Postgres, postgres_server
 from tests.support.configs import ADMIN, KEY, everything
 from tests.support.server import Server, running
 from tests.support.upstream import MockUpstream
@@ -26,3 +27,10 @@ def http(server: Server, upstream: MockUpstream) -> Iterator[httpx.Client]:
     """A client of the gateway that speaks plain HTTP; its upstream is as if it were new."""
     with server.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that gateways may keep their routes in; each gets a schema of its own."""
+    with postgres_server() as server:
+        yield server
