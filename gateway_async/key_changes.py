@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -164,9 +165,10 @@ class KeyChanges:
             raise Conflict(
                 f"{name!r} is the last key of an admin: make another first, or nobody can change anything"
             )
-        await self._keys().revoke(name, self._clock(), _entry("key.revoke", name, by))
+        now, before = self._clock(), stored[name]
+        await self._keys().revoke(name, now, _entry("key.revoke", name, by))
         await self._changed()
-        return told((await self._stored(name))[name])
+        return told(replace(before, revoked=before.revoked or now))
 
     async def rotate(self, name: str, body: Mapping[str, Any], by: Caller) -> Json:
         """What is told of a key, after it was replaced by a new one, which stands under `api_key`, this once.
@@ -192,7 +194,7 @@ class KeyChanges:
             name, digest=digest_of(key.encode()), hint=hint_of(key), old_until=until, entry=entry
         )
         await self._changed()
-        return {**told((await self._stored(name))[name]), "api_key": key}
+        return {**told(replace(before, hint=hint_of(key), old_until=until)), "api_key": key}
 
     async def _stored(self, name: str) -> dict[str, StoredKey]:
         """The store's keys, once this one is among them."""

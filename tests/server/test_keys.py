@@ -21,6 +21,7 @@ from gateway_async.stores import open_store
 from gateway_async.stores.base import AuditEntry
 from gateway_async.stores.generation import Generation
 from gateway_async.stores.places import beside
+from gateway_server.middleware.auth import Unkeyed
 from gateway_server.opening import settle
 from tests.stores.servers import postgres_server
 from tests.support.configs import ADMIN, AS_ADMIN, HELLO, offline
@@ -560,32 +561,41 @@ def test_an_address_that_others_reach_needs_a_key(tmp_path: Path) -> None:
         assert word in done.stderr
 
 
-@pytest.mark.parametrize("way", ["option", "setting", "environment", "file", "store"])
-def test_an_address_that_others_reach_is_listened_on_with_a_key_or_leave(tmp_path: Path, way: str) -> None:
-    """Calls need a key there, also where only an admin has one, unless the operator said otherwise; changes always do."""
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
-    config: dict[str, Any] = {"endpoints": [offline("chat", "chat")]}
-    key = ADMIN
-    if way == "setting":
-        config["server"] = {"allow_unauthenticated": True}
-    elif way == "environment":
-        env["GATEWAY_ADMIN_KEY"] = ADMIN
-    elif way == "file":
-        config["keys"] = [{"name": "boss", "key": ADMIN, "role": "admin"}]
-    elif way == "store":
-        key = run_command("keys", "create", "--name", "boss", "--role", "admin", env=env).stdout.strip()
-    options = ["--allow-unauthenticated"] if way == "option" else []
-    welcome = way in ("option", "setting")
-    if way == "option":
-        env["GATEWAY_ADMIN_KEY"] = ADMIN
+async def test_a_key_anywhere_or_the_operator_s_word_opens_an_address_that_others_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the file, the environment or the store; or the setting."""
+    monkeypatch.delenv("GATEWAY_ADMIN_KEY", raising=False)
+    keys = [{"name": "ci", "key": "configured-canary-01234"}]
+    for more in ({"keys": keys}, {"server": {"allow_unauthenticated": True}}):
+        config = GatewayConfig.model_validate({"endpoints": [], **more})
+        (folder := tmp_path / next(iter(more))).mkdir()
+        opening = await settle(config, f"sqlite:///{folder / 'gateway.db'}", "::", welcome=False)
+        assert opening.unkeyed is Unkeyed.REFUSED, "whom the setting welcomes, it may dismiss later"
+
+    start = Start(tmp_path)
+    with pytest.raises(ConfigError, match="no key yet"):
+        await start("0.0.0.0")
+    await start()
+    assert await start("0.0.0.0") is not None, "the first admin's key is one"
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", ADMIN)
+    (tmp_path / "empty").mkdir()
+    await Start(tmp_path / "empty")("gateway.example")
+
+
+@pytest.mark.parametrize("welcome", [True, False])
+def test_on_an_address_that_others_reach_calls_need_a_key_unless_the_operator_says_otherwise(
+    tmp_path: Path, welcome: bool
+) -> None:
+    """Also where only an admin has one; and changes always do."""
+    config = {"endpoints": [offline("chat", "chat")]}
+    options = ["--allow-unauthenticated"] if welcome else []
+    env = {"GATEWAY_ADMIN_KEY": ADMIN}
     with running(tmp_path, config, "--host", "0.0.0.0", *options, env=env) as server, server.client() as http:
         assert http.get("/v1/models").status_code == (200 if welcome else 401)
         assert http.get("/v1/models", headers={"Host": "x.example"}).is_success == welcome
-        assert welcome or http.get("/v1/models", headers=as_(key)).status_code == 200
-        if way == "option":
-            changes_are_refused(http)
-        else:
-            assert http.delete(ROUTES + "chat").status_code == 401
+        assert http.get("/v1/models", headers=AS_ADMIN).status_code == 200
+        changes_are_refused(http)
 
 
 def test_an_admin_s_key_that_can_be_guessed_stops_the_start() -> None:
