@@ -22,7 +22,8 @@ _logger = logging.getLogger("gateway_async")
 _WAIT = 0.05
 """Seconds that a call waits for Redis."""
 
-_TICK = 0.01
+_TICKS = 5
+_TICK = 0.0095
 _LAG = 0.005
 _LATE = 0.2
 """Redis has its time in ticks. One to which the loop comes later than by the lag counts as this part of one: the loop was
@@ -61,6 +62,8 @@ class RedisCounters:
         self._pool = self._connect()
         self._waiting: list[_Request] = []
         self._served: list[_Request] = []
+        self._ticks = 0.0
+        """What is left of the time that Redis has."""
         self._timer: asyncio.TimerHandle | None = None
         self._worker: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -146,13 +149,17 @@ class RedisCounters:
 
     async def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve what waits, all of it together, until nothing does."""
+        used = 0.0
         try:
             while self._waiting:
                 served, self._waiting = self._waiting, []
                 self._served = served
-                self._watch(loop, _WAIT / _TICK)
+                # They have waited for those before them, as long as those for Redis.
+                given = self._ticks = max(_TICKS - used, 1)
+                self._watch(loop, time.monotonic() + _TICK)
                 await self._serve([request for request in served if not request.done.done()])
                 self._stop_timer()
+                used = given - self._ticks
                 for request in served:
                     request.finish()
         except Exception as problem:  # noqa: BLE001 - whatever it is, nobody may wait for ever
@@ -178,16 +185,17 @@ class RedisCounters:
         if takes:
             await self._windows.settle(takes)
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, ticks: float) -> None:
-        """Wait for Redis, so many ticks at most."""
-        due = time.monotonic() + _TICK  # uvloop's own clock stands still while the loop is busy
-        self._timer = loop.call_at(due, self._tick, loop, due, ticks)
+    def _watch(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """Wait for Redis a tick longer."""
+        self._timer = loop.call_at(due, self._tick, loop, due)
 
-    def _tick(self, loop: asyncio.AbstractEventLoop, due: float, ticks: float) -> None:
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         """Give Redis up when its time is over."""
-        left = ticks - (_LATE if time.monotonic() - due > _LAG else 1)
-        if left >= _LATE:
-            self._watch(loop, left)
+        now = time.monotonic()  # uvloop's own clock stands still while the loop is busy
+        late = now - due > _LAG
+        self._ticks -= _LATE if late else 1
+        if self._ticks >= _LATE:
+            self._watch(loop, (now if late else due) + _TICK)
             return
         if self._worker is not None:
             self._worker.cancel()
