@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from gateway_async.config import KeyConfig
 from gateway_async.errors import ConfigError, Unavailable
-from gateway_async.keys import Key, digest_of, from_stored, is_ours
+from gateway_async.keys import REVOKED, Key, digest_of, from_stored, is_ours
 from gateway_async.server_config import Role
 from gateway_async.stores.base import KeyStore
 
@@ -126,7 +126,8 @@ class KeyRing:
         if self._store is None or not is_ours(key) or self._unknown.get(digest, self) == self._revision():
             return None
         try:
-            await self._asking.ask(digest, partial(self._ask, self._store, digest))
+            at = self._revision()
+            await self._asking.ask((digest, at), partial(self._ask, self._store, digest, at))
         except Unavailable:
             if digest not in self._known:
                 raise
@@ -152,26 +153,29 @@ class KeyRing:
         found = self.for_callers
         if found is None and self._store is not None:
             try:
-                await self._asking.ask("callers", partial(self._look, self._store))
+                at = self._revision()
+                await self._asking.ask(("callers", at), partial(self._look, self._store, at))
             except Unavailable:
                 if self._looked is None:
                     raise
         return bool(found or self._for_callers)
 
-    async def _ask(self, store: KeyStore, digest: bytes) -> None:
-        at = self._revision()  # before the store is asked: a change that comes meanwhile is asked about again
+    async def _ask(self, store: KeyStore, digest: bytes, at: object) -> None:
         stored = await store.find(digest)
         if stored is None:
             self._known.pop(digest, None)
             _remember(self._unknown, digest, at)
         else:
             self._unknown.pop(digest, None)
-            _remember(self._known, digest, _Known(from_stored(stored, digest), at))
+            key, before = from_stored(stored, digest), self._known.get(digest)
+            if before is not None and before.key.until == REVOKED:
+                key = before.key  # an answer that comes late brings no key back
+            _remember(self._known, digest, _Known(key, at))
             self._for_callers = self._for_callers or stored.role == "caller"
 
-    async def _look(self, store: KeyStore) -> None:
-        at = self._revision()
-        self._for_callers = any(key.role == "caller" for key in await store.all())
+    async def _look(self, store: KeyStore, at: object) -> None:
+        found = any(key.role == "caller" for key in await store.all())
+        self._for_callers = self._for_callers or found
         self._looked = at
 
 
@@ -197,13 +201,17 @@ class _Asking:
     async def ask(self, what: object, question: Callable[[], Awaitable[None]]) -> None:
         """Wait until a question is answered.
 
+        Args:
+            what: Names the question, and the revision at which it is asked: who knows of a change is not content with
+                an answer from before.
+            question: Asks it, and takes up the answer.
+
         Raises:
             Unavailable: It is not, in `PATIENCE_SECONDS`; or the store was down a moment ago.
         """
         loop = asyncio.get_running_loop()
-        if (
-            loop is not self._loop
-        ):  # what was asked in another loop, which may be gone, is never answered here
+        if loop is not self._loop:
+            # What was asked in another loop, which may be gone, is never answered here.
             self._loop, self._questions, self._down = loop, {}, False
         asked = self._questions.get(what)
         if asked is None:

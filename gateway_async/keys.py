@@ -20,6 +20,9 @@ PREFIX = "gwk_"
 _RANDOM, _CHECK = 43, 6
 """Characters of the random part and of the checksum."""
 
+REVOKED = 0.0
+"""When a key ended that was revoked: before all time."""
+
 SENT_AS = "'Authorization: Bearer KEY', 'x-api-key: KEY' or 'api-key: KEY'"
 """How a request carries its key, in words."""
 
@@ -92,7 +95,7 @@ def from_stored(stored: StoredKey, digest: bytes) -> Key:
     if replaced and (stored.old_until or 0) < until:
         until, ended = stored.old_until or 0, "was replaced by a newer one"
     if stored.revoked is not None:
-        until, ended = 0, "was revoked"
+        until, ended = REVOKED, "was revoked"
     routes = None if stored.routes is None else frozenset(stored.routes)
     return Key(stored.name, digest, stored.role == "admin", routes, until, ended)
 

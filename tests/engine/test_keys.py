@@ -311,6 +311,40 @@ async def test_requests_with_one_new_key_ask_once() -> None:
     assert len(store.asked) == 1
 
 
+async def test_who_knows_of_a_change_is_not_content_with_an_answer_from_before() -> None:
+    """A key that was revoked while somebody asked for it opens nothing after the revocation, once it was acknowledged."""
+    key = make_key()
+    before, store = stored(key), Store()
+    ring = Ring(store)
+    answers: list[asyncio.Future[StoredKey]] = []
+
+    async def find(digest: bytes) -> StoredKey:
+        answers.append(asyncio.get_running_loop().create_future())
+        store.came.set()
+        return await answers[-1]
+
+    store.find = find  # type: ignore[method-assign] # it answers when the test says
+    first = asyncio.create_task(of(ring, key))
+    await store.came.wait()
+    store.came.clear()
+    ring.version += 1
+    second = asyncio.create_task(of(ring, key))
+    await store.came.wait()
+
+    answers[1].set_result(stored(key, revoked=NOW))
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await second
+    answers[0].set_result(before)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await first
+    third = asyncio.create_task(of(ring, key))
+    while len(answers) < 3:  # noqa: ASYNC110 - the late answer was from before, so it is asked again
+        await asyncio.sleep(0)
+    answers[2].set_result(stored(key, revoked=NOW))
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await third
+
+
 async def test_a_store_that_fails_in_its_own_way_is_one_that_is_down(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
