@@ -146,7 +146,7 @@ class _Limited:
         refused = [(level.reset, at) for at, level in enumerate(levels) if level.refused]
         at = max(refused)[1]
         rule, level = self._rules[at], levels[at]
-        seconds = max(1, math.ceil(level.reset))
+        seconds = max(1, _whole(level.reset))
         error = RateLimited(
             f"the route {self._route!r} takes no more calls now: its limit is {rule.words}; "
             f"call again in {seconds} s",
@@ -189,5 +189,10 @@ def _headers(rule: Rule, level: Level) -> Headers:
     return (
         rule.header,
         ("ratelimit-remaining", str(level.remaining)),
-        ("ratelimit-reset", str(math.ceil(level.reset))),
+        ("ratelimit-reset", str(_whole(level.reset))),
     )
+
+
+def _whole(seconds: float) -> int:
+    """Whole seconds, not fewer; but a period that begins now is no second longer than it is."""
+    return math.ceil(seconds - 0.001)

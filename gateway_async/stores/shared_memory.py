@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
+from math import ceil
 from pathlib import Path
 from struct import Struct
 
@@ -18,12 +19,18 @@ from gateway_async.stores.base import CountersUnavailable, Level, Window
 from gateway_async.stores.shared_file import SharedFile
 
 _PARTS = 60
-"""Parts of a period. A unit comes back when the last part that it may have been counted in has passed wholly: at most
-1/60 of the period late, never early."""
+"""Parts of a period. A unit comes back a period after the last one that came in the same part: at most 1/60 of the
+period late, never early, and to the moment where it came alone."""
 
 _RING = _PARTS + 1
-_RECORD = 320
-"""Bytes of a record: 16 of its name, 8 of its period in seconds, 8 of its newest part, 4 for the count of each part."""
+_COUNTS, _LAST = 32, 32 + 4 * _RING
+"""Where in a record the counts of its parts begin, 4 bytes each, and the moments of their last units, 2 bytes each."""
+
+_RECORD = 400
+"""Bytes of a record: 16 of its name, 8 of its period in seconds, 8 of its newest part, and the parts."""
+
+_MOMENTS = 2**16 - 1
+"""Moments of a part."""
 
 _RECORDS = 65_536
 _PROBES = 64
@@ -43,10 +50,8 @@ _YIELDS = 10
 _KNOWN = 16_384
 """Places that a process remembers."""
 
-_LATER = 0.001
-"""Seconds by which a unit may be promised too late, for the sake of rounding."""
-
 _counts = Struct(f"{_RING}I").unpack_from
+_moment = Struct("H").unpack_from
 
 
 class SharedMemoryCounters:
@@ -89,8 +94,11 @@ class SharedMemoryCounters:
                 if state.left <= 0:
                     return [state.level(now, 0) for state in found]
             taken = found[: len(calls)]
-            for count in {state.count for state in taken}:
-                self._words[count] += 1
+            for state in {state.count: state for state in taken}.values():
+                self._halves[state.last] = (
+                    state.moment
+                )  # first: killed between the two, nothing is let go too early
+                self._words[state.count] += 1
             levels = [state.level(now, 1) for state in taken]
             if tokens:
                 levels += [state.level(now, 0) for state in found[len(calls) :]]
@@ -119,8 +127,11 @@ class SharedMemoryCounters:
         """Count units, and give the lock back."""
         try:
             now = self._clock()
-            for count in {self._read(window, now).count for window in windows}:
-                self._words[count] = min(self._words[count] + amount, _MOST)
+            for state in {
+                state.count: state for state in (self._read(each, now) for each in windows)
+            }.values():
+                self._halves[state.last] = state.moment
+                self._words[state.count] = min(self._words[state.count] + amount, _MOST)
         finally:
             self._file.unlock()
 
@@ -128,14 +139,16 @@ class SharedMemoryCounters:
         """Let go of the file. The next call takes hold again."""
         if self._open:
             self._open = False
+            self._halves.release()
             self._words.release()
             self._numbers.release()
             self._file.close()
 
     def _hold(self) -> None:
         size = _RECORD * (self._records + 1)  # the place of the first is the file's head
-        self._file = SharedFile(self._path, size=size, kind=b"gateway counts 1")
+        self._file = SharedFile(self._path, size=size, kind=b"gateway counts 2")
         self._memory = self._file.memory
+        self._halves = memoryview(self._memory).cast("H")
         self._words = memoryview(self._memory).cast("I")
         self._numbers = memoryview(self._memory).cast("Q")
         self._places.clear()
@@ -155,12 +168,14 @@ class SharedMemoryCounters:
     def _read(self, window: Window, now: float) -> "_State":
         """How far a window is filled now."""
         place = self._place(window, now)
-        part = int(now * _PARTS / window.seconds)
+        since = now * _PARTS / window.seconds
+        part = int(since)
         newest = self._numbers[place // 8 + 3]
         if part != newest:
             self._turn(place, newest, part)
-        first = place + 32
-        return _State(window, part, first // 4 + part % _RING, self._memory[first : first + 4 * _RING])
+        return _State(
+            window, part, (since - part) * _MOMENTS, place, self._memory[place + _COUNTS : place + _RECORD]
+        )
 
     def _turn(self, place: int, newest: int, part: int) -> None:
         """Forget the parts of a record that are more than a period old."""
@@ -169,7 +184,7 @@ class SharedMemoryCounters:
             passed = _RING
         begin = (part - passed + 1) % _RING
         end = min(begin + passed, _RING)
-        first = place + 32
+        first = place + _COUNTS
         self._memory[first + 4 * begin : first + 4 * end] = bytes(4 * (end - begin))
         self._memory[first : first + 4 * (passed - end + begin)] = bytes(4 * (passed - end + begin))
         self._numbers[place // 8 + 3] = part
@@ -225,18 +240,28 @@ class _State:
     Args:
         window: Which.
         part: The part that runs now.
-        count: Where the count of that part stands.
-        ring: The counts of all parts.
+        moment: The moment of it that is now, between two whole ones.
+        place: Where the record is.
+        parts: The counts of its parts, and the moments of their last units.
     """
 
-    __slots__ = ("count", "left", "part", "ring", "window")
+    __slots__ = ("age", "count", "last", "left", "moment", "part", "parts", "window")
 
-    def __init__(self, window: Window, part: int, count: int, ring: bytes) -> None:
+    def __init__(self, window: Window, part: int, moment: float, place: int, parts: bytes) -> None:
         self.window = window
         self.part = part
-        self.count = count
-        self.ring = ring
-        self.left = window.most - sum(_counts(ring))
+        self.moment = ceil(moment)
+        at = part % _RING
+        self.count = (place + _COUNTS) // 4 + at
+        self.last = (place + _LAST) // 2 + at
+        self.parts = parts
+        counts = _counts(parts)
+        self.left = window.most - sum(counts)
+        self.age = 0
+        oldest = counts[(at + 1) % _RING]
+        if oldest and self._last_of(0) <= moment:  # it has been a period since
+            self.left += oldest
+            self.age = 1
 
     def level(self, now: float, taken: int) -> Level:
         """What the caller is told, who took a unit or none."""
@@ -246,30 +271,39 @@ class _State:
         return Level(self.window, 0, self._reset_of_overdrawn(now), True)
 
     def _reset(self, now: float, taken: int) -> float:
-        """Seconds until more units are left than now; rather a little more than less."""
-        split = 4 * ((self.part + 1) % _RING)
-        oldest_first = self.ring[split:] + self.ring[:split]
-        counted = oldest_first.lstrip(b"\0")
+        """Seconds until more units are left than now."""
+        counted = self._oldest_first().lstrip(b"\0")
         if counted:
-            return self._gone((len(oldest_first) - len(counted)) // 4, now)
+            age = _RING - (len(counted) + 3) // 4
+            return self._gone(age, self.moment if taken and age == _PARTS else self._last_of(age), now)
         if taken:
-            return self._gone(_PARTS, now)
+            return self._gone(_PARTS, self.moment, now)
         return 0.0 if self.window.most else self.window.seconds
 
     def _reset_of_overdrawn(self, now: float) -> float:
         """The same where more was used than may be: seconds until one unit is left."""
-        split = (self.part + 1) % _RING
-        counts = _counts(self.ring)
         left = self.left
-        for age, count in enumerate(counts[split:] + counts[:split]):
+        for age, count in enumerate(_counts(self._oldest_first())):
             left += count
             if left > 0:
-                return self._gone(age, now)
+                return self._gone(age, self._last_of(age), now)
         return self.window.seconds
 
-    def _gone(self, place: int, now: float) -> float:
-        """Seconds until a part has left the window, given its place among all, the oldest first."""
-        return (self.part + 1 + place) * self.window.seconds / _PARTS - now + _LATER
+    def _oldest_first(self) -> bytes:
+        """The counts of the parts by age, without what has left the window."""
+        split = 4 * ((self.part + 1) % _RING)
+        counts = self.parts[split : 4 * _RING] + self.parts[:split]
+        return bytes(4) + counts[4:] if self.age else counts
+
+    def _last_of(self, age: int) -> int:
+        """The moment of the last unit in a part, given its place, the oldest first."""
+        found: int = _moment(self.parts, _LAST - _COUNTS + 2 * ((self.part + 1 + age) % _RING))[0]
+        return found
+
+    def _gone(self, age: int, moment: int, now: float) -> float:
+        """Seconds until the units of a part have left the window; rather a moment more than less."""
+        since = self.part - _PARTS + age + (moment + 1) / _MOMENTS
+        return since * self.window.seconds / _PARTS + self.window.seconds - now
 
 
 def _boot() -> str:
