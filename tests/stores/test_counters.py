@@ -1,6 +1,7 @@
 """What holds for counters wherever they count."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
@@ -283,6 +284,17 @@ async def test_redis_has_several_addresses(redis: RedisServer, scheme: str) -> N
 
     assert [await passes(counters, limit), await passes(counters, limit)] == [True, False]
     await counters.aclose()
+
+
+async def test_redis_without_its_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra, not a stack of imports."""
+    for name in [name for name in sys.modules if name.startswith("gateway_async.stores.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("redis", "redis.asyncio"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    with pytest.raises(ConfigError, match=r"ai-gateway-sdk\[redis\]"):
+        open_counters("redis://localhost", None)
 
 
 async def test_an_address_of_another_kind_is_refused_without_its_password() -> None:
