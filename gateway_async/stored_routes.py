@@ -15,6 +15,9 @@ from gateway_async.stores.base import StoredRoute
 
 Json = dict[str, Any]
 
+_LOGIN = re.compile(r"^(https?://)[^/?#]*@", re.IGNORECASE)
+"""How an address begins in which a user and a password stand."""
+
 
 class Seal(Protocol):
     """Keeps settings from those who read the store."""
@@ -119,7 +122,10 @@ class StoredRoutes:
         return {key: value for key, value in {**document, **new}.items() if value is not None}
 
     def export(self, stored: StoredRoute) -> Json:
-        """The route as an endpoint of a configuration file; each key is `$NAME` of a variable that is yet to be set."""
+        """The route as an endpoint of a configuration file; each key is `$NAME` of a variable that is yet to be set.
+
+        A password in an address is left out too.
+        """
         route = self.read(stored)
         document = {"name": stored.name, **stored.document}
         if (config := route.model.config) is not None:
@@ -143,4 +149,6 @@ def _with_names(settings: Any, name: str) -> Any:
         return {key: _with_names(value, f"{name}_{key.upper()}") for key, value in settings.items()}
     if isinstance(settings, list):
         return [_with_names(value, f"{name}_{index}") for index, value in enumerate(settings, 1)]
-    return f"${name}" if settings == MASK else settings
+    if settings == MASK:
+        return f"${name}"
+    return _LOGIN.sub(rf"\1{MASK}@", settings) if isinstance(settings, str) else settings

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
@@ -32,7 +32,7 @@ from gateway_server.middleware.body_limit import BodyLimit
 from gateway_server.middleware.request_id import RequestId
 from gateway_server.mount import mounted
 from gateway_server.reload import read, watch
-from gateway_server.responses import error_headers
+from gateway_server.responses import LEFT, error_headers
 
 ConfigSource = GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None
 
@@ -96,6 +96,7 @@ class GatewayApp(Starlette):
             exception_handlers={
                 GatewayError: _on_gateway_error,
                 HTTPException: _on_http_error,
+                ClientDisconnect: _on_left,
                 Exception: _on_bug,
             },
             lifespan=lifespan(self),
@@ -260,6 +261,11 @@ def _methods_at(request: Request) -> list[str]:
     return sorted(
         {method for route in matching if isinstance(route, Route) for method in route.methods or ()}
     )
+
+
+async def _on_left(request: Request, error: Exception) -> Response:
+    """For nobody to read: the caller left before its body was whole."""
+    return Response(status_code=LEFT.status)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -148,6 +148,11 @@ def _shown(name: str) -> str:
     return name.encode("unicode_escape").decode()[:100]
 
 
+def in_a_line(text: str) -> str:
+    """A text that somebody else may have made up, as one line that moves no cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _say(entries: list[AuditEntry], lost: int) -> None:
     lines = [
         f"refused {entry.action} {entry.target or '-'} by {entry.actor} from {entry.address or '-'} "
@@ -158,4 +163,4 @@ def _say(entries: list[AuditEntry], lost: int) -> None:
     if more:
         lines.append(f"refused {more} more, of which {lost} are in no log")
     for line in lines:
-        _log.warning("%s", line)
+        _log.warning("%s", in_a_line(line))

@@ -18,6 +18,7 @@ from gateway_async.call import Caller
 from gateway_async.key_changes import KeyChanges
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
 from gateway_async.stores.base import Store
+from gateway_server.audit import in_a_line
 from gateway_server.cli_store import (
     ConfigOption,
     StoreOption,
@@ -117,7 +118,7 @@ def audit(
         times = f" ({line['count']} times)" if line["count"] > 1 else ""
         said = f": {line['detail']}" if line["detail"] else ""
         what = f"{line['outcome']} {line['action']} {line['target'] or '-'} by {line['actor']}"
-        print(f"{line['at']} {what}{where}{times}{said}")
+        print(in_a_line(f"{line['at']} {what}{where}{times}{said}"))
 
 
 def _row(key: Json) -> tuple[str, ...]:

@@ -33,7 +33,9 @@ def config_of(upstream_url: str, **more: Any) -> Json:
         "endpoints": [
             offline("chat", "chat"),
             upstream_route("up", "chat", upstream_url),
-            upstream_route("twice", "chat", upstream_url, limits=[{"calls": 2, "renewal_period": "hour", "key": "user"}]),
+            upstream_route(
+                "twice", "chat", upstream_url, limits=[{"calls": 2, "renewal_period": "hour", "key": "user"}]
+            ),
         ],
         "keys": [{"name": "ci", "key": CONFIGURED, "routes": ["chat"]}],
         "server": {"max_body_mb": 0.01},
@@ -71,7 +73,11 @@ def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFact
                     "replaced": {},
                 }.items()
             }
-            mine = {"name": "mine", "route_type": "llm/v1/chat", "model": {"provider": "offline", "name": "echo"}}
+            mine = {
+                "name": "mine",
+                "route_type": "llm/v1/chat",
+                "model": {"provider": "offline", "name": "echo"},
+            }
             assert http.post(ROUTES, json=mine).status_code == 200
             assert http.delete(KEYS + "revoked").status_code == 200
             assert http.post(KEYS + "replaced/rotate", json={"grace": "0s"}).status_code == 200
@@ -93,7 +99,9 @@ def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFact
             "long": {"x-api-key": "gwk_" + "a" * 9_000},
             "bytes": {"x-api-key": "gwk_\xff\xfe"},
         }
-        yield Gateway(server, {name: {k: v.encode("latin-1") for k, v in of.items()} for name, of in keys.items()})
+        yield Gateway(
+            server, {name: {k: v.encode("latin-1") for k, v in of.items()} for name, of in keys.items()}
+        )
     log = server.log
     assert "Traceback" not in log, log[-5000:]
     for secret in (KEY, ADMIN, CONFIGURED, *made.values()):
@@ -172,15 +180,21 @@ def test_no_header_says_another_method_or_path(gateway: Gateway, name: str) -> N
     with gateway.server.client(headers=gateway.keys["caller"]) as http:
         for value in ("DELETE", ROUTES + "mine"):
             assert http.get(ROUTES + "mine", headers={name: value}).status_code == 200
-            assert http.get(ROUTES + "mine", headers={name: value}, params={"_method": value}).status_code == 200
-            assert http.post(ROUTES + "mine", headers={name: value}, data={"_method": value}).status_code == 403
+            assert (
+                http.get(ROUTES + "mine", headers={name: value}, params={"_method": value}).status_code == 200
+            )
+            assert (
+                http.post(ROUTES + "mine", headers={name: value}, data={"_method": value}).status_code == 403
+            )
     assert gateway.state() == before
 
 
 def test_who_may_only_look_learns_nothing_that_is_an_admin_s(gateway: Gateway) -> None:
     """By HEAD or OPTIONS neither."""
     with gateway.server.client() as http:
-        for method, path in itertools.product(("HEAD", "OPTIONS"), (KEYS, KEYS + "caller", ROUTES + "mine/export")):
+        for method, path in itertools.product(
+            ("HEAD", "OPTIONS"), (KEYS, KEYS + "caller", ROUTES + "mine/export")
+        ):
             for key in ("none", "caller", "bound"):
                 answer = http.request(method, path, headers=gateway.keys[key])
                 assert answer.status_code in (401, 403, 404, 405), (method, path, key)
@@ -194,7 +208,15 @@ def test_every_guess_gets_the_same_answer(gateway: Gateway) -> None:
     with gateway.server.client() as http:
         answers = {
             http.get(ROUTES, headers={"x-api-key": guess}).text
-            for guess in (ADMIN[:-1], f"{ADMIN}0", ADMIN.upper(), CONFIGURED[:-1], "x", make_key(), "' or 1=1 --")
+            for guess in (
+                ADMIN[:-1],
+                f"{ADMIN}0",
+                ADMIN.upper(),
+                CONFIGURED[:-1],
+                "x",
+                make_key(),
+                "' or 1=1 --",
+            )
         }
     assert len(answers) == 1
 
@@ -215,7 +237,10 @@ def test_a_flood_of_guesses_keeps_nobody_out_and_fills_no_log(gateway: Gateway) 
 
 def _guess(server: Server, count: int) -> int:
     """How many of so many made-up keys are refused with 401."""
-    calls = [request("POST /gateway/up/invocations", b"x-api-key: " + make_key().encode()) for _ in range(count - 1)]
+    calls = [
+        request("POST /gateway/up/invocations", b"x-api-key: " + make_key().encode())
+        for _ in range(count - 1)
+    ]
     last = request("POST /gateway/up/invocations", b"connection: close", b"x-api-key: " + make_key().encode())
     with server.connect() as connection:
         connection.sendall(b"".join([*calls, last]))
@@ -225,11 +250,20 @@ def _guess(server: Server, count: int) -> int:
 # --- headers ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["x-request-id", "x-api-key", "authorization", "x-request-timeout", "host", "origin"])
+@pytest.mark.parametrize(
+    "name", ["x-request-id", "x-api-key", "authorization", "x-request-timeout", "host", "origin"]
+)
 @pytest.mark.parametrize(
     "value",
     [
-        *(b"a\r\n FORGED: 1", b"a\r\n\tFORGED: 1", b"a\nFORGED: 1", b"a\rFORGED: 1", b"a\x00FORGED", b"a\x1b[31m"),
+        *(
+            b"a\r\n FORGED: 1",
+            b"a\r\n\tFORGED: 1",
+            b"a\nFORGED: 1",
+            b"a\rFORGED: 1",
+            b"a\x00FORGED",
+            b"a\x1b[31m",
+        ),
         *(b"a\xc2\x85FORGED", b"a\xe2\x80\xa8FORGED", b"%0d%0aFORGED: 1", b"a" * 5000),
     ],
 )
@@ -250,7 +284,9 @@ def test_no_header_forges_another(gateway: Gateway, upstream: MockUpstream, name
 def test_whoever_makes_up_names_forges_no_line_of_the_log(gateway: Gateway) -> None:
     """Names of fields are the sender's too; the fixture looks at the log."""
     with gateway.server.client(headers=AS_ADMIN) as http:
-        for path, name in itertools.product((ROUTES, KEYS, LIMITS), ("x\nFORGED", "\x1b[31m", "x\u2028FORGED")):
+        for path, name in itertools.product(
+            (ROUTES, KEYS, LIMITS), ("x\nFORGED", "\x1b[31m", "x\u2028FORGED")
+        ):
             answer = http.post(path, json={name: 1, "name": name, "route": name})
             assert 400 <= answer.status_code < 500
         assert http.post(f"{ROUTES}x%0aFORGED%1b").status_code in (404, 405)
@@ -289,7 +325,9 @@ def test_a_length_that_says_two_things_hides_no_request(gateway: Gateway, lines:
     before = gateway.state()
     hidden = b"0\r\n\r\n" + HIDDEN
     head = [line % len(hidden) if b"%" in line else line for line in lines]
-    answer = _sent(gateway.server, request("POST /gateway/chat/invocations", *head, length=False) + hidden, patience=0.5)
+    answer = _sent(
+        gateway.server, request("POST /gateway/chat/invocations", *head, length=False) + hidden, patience=0.5
+    )
 
     assert gateway.state() == before
     assert answer.count(b"HTTP/1.1 ") <= 1 or b"HTTP/1.1 400" in answer, answer
@@ -298,7 +336,12 @@ def test_a_length_that_says_two_things_hides_no_request(gateway: Gateway, lines:
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"0;x\n\n" + HIDDEN, b"0\n\n" + HIDDEN, b"00000000000000000000000\n\r\n" + HIDDEN, b"-0\r\n\r\n" + HIDDEN),
+        *(
+            b"0;x\n\n" + HIDDEN,
+            b"0\n\n" + HIDDEN,
+            b"00000000000000000000000\n\r\n" + HIDDEN,
+            b"-0\r\n\r\n" + HIDDEN,
+        ),
         *(b"fffffffffffffffff0\r\n" + HIDDEN, b"0x0\r\n\r\n" + HIDDEN, b"1\r\naX0\r\n\r\n" + HIDDEN),
     ],
 )
@@ -332,7 +375,11 @@ def test_a_body_that_ends_before_its_length_changes_nothing(gateway: Gateway) ->
     before = gateway.state()
     admin = f"authorization: Bearer {ADMIN}".encode()
     for path in (ROUTES, KEYS, LIMITS):
-        _sent(gateway.server, request(f"POST {path}", admin, b"content-length: 5000", body=BODY, length=False), patience=0.2)
+        _sent(
+            gateway.server,
+            request(f"POST {path}", admin, b"content-length: 5000", body=BODY, length=False),
+            patience=0.2,
+        )
     assert gateway.state() == before
 
 
@@ -354,7 +401,9 @@ def test_no_header_makes_another_caller_of_one(gateway: Gateway, upstream: MockU
     assert len(upstream.received) == 2
 
 
-def test_made_up_keys_make_no_other_callers(shared_upstream: MockUpstream, upstream: MockUpstream, tmp_path: Any) -> None:
+def test_made_up_keys_make_no_other_callers(
+    shared_upstream: MockUpstream, upstream: MockUpstream, tmp_path: Any
+) -> None:
     """Where none is needed, whoever calls with keys that nobody knows is counted by the address."""
     config = {**config_of(shared_upstream.url), "keys": []}
     with running(tmp_path, config) as server, server.client() as http:
@@ -369,7 +418,9 @@ def test_made_up_keys_make_no_other_callers(shared_upstream: MockUpstream, upstr
 # --- while the configuration changes ------------------------------------------------------------------------------
 
 
-def test_a_reload_leaves_no_door_open(shared_upstream: MockUpstream, upstream: MockUpstream, tmp_path: Any) -> None:
+def test_a_reload_leaves_no_door_open(
+    shared_upstream: MockUpstream, upstream: MockUpstream, tmp_path: Any
+) -> None:
     """Not for a moment: keys of the file come and go, and nobody without one is let in."""
     env = {"GATEWAY_ADMIN_KEY": ADMIN}
     with running(tmp_path, config_of(shared_upstream.url), env=env) as server, server.client() as http:
@@ -397,9 +448,20 @@ def test_sql_is_text_wherever_it_stands(gateway: Gateway) -> None:
     """In names, in bodies, in tokens of pages."""
     before = gateway.state()
     with gateway.server.client(headers=AS_ADMIN) as http:
-        for said in ("' OR '1'='1", "'; DROP TABLE gateway_routes;--", "%", "%_", "mine'--", '" OR ""="', "mine\\", "*"):
+        for said in (
+            "' OR '1'='1",
+            "'; DROP TABLE gateway_routes;--",
+            "%",
+            "%_",
+            "mine'--",
+            '" OR ""="',
+            "mine\\",
+            "*",
+        ):
             path = quote(said, safe="")
-            for method, base in itertools.product(("DELETE", "PATCH", "GET"), (ROUTES, "/api/2.0/endpoints/", LIMITS)):
+            for method, base in itertools.product(
+                ("DELETE", "PATCH", "GET"), (ROUTES, "/api/2.0/endpoints/", LIMITS)
+            ):
                 answer = http.request(method, base + path, content=b'{"limit": null}')
                 assert answer.status_code in (404, 405), (method, base, said, answer.text)
             assert http.delete(KEYS + path).status_code == 404
@@ -418,7 +480,10 @@ def test_the_audit_log_shows_what_was_tried_in_lines_of_its_own(tmp_path: Any) -
     with running(tmp_path, {"endpoints": []}, env=env) as server, server.client(headers=AS_ADMIN) as http:
         http.post(ROUTES, json={"x\nFORGED\x1b[31m": 1})
         odd = {"provider": "offline", "name": "x\nFORGED\x1b[31m"}
-        assert http.post(ROUTES, json={"name": "odd", "route_type": "llm/v1/chat", "model": odd}).status_code == 200
+        assert (
+            http.post(ROUTES, json={"name": "odd", "route_type": "llm/v1/chat", "model": odd}).status_code
+            == 200
+        )
     told = run_command("audit", env=env).stdout
 
     assert "FORGED" in told
