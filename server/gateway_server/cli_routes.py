@@ -10,7 +10,7 @@ import typer
 import yaml
 from rich.markup import escape
 
-from gateway_async import AsyncGatewayClient, Route
+from gateway_async import AsyncGatewayClient, GatewayError, Route
 from gateway_async.config import Limit, LimitsConfig
 from gateway_async.stores.base import AuditEntry
 from gateway_server.cli_store import tell_others, with_store
@@ -141,7 +141,10 @@ def set_(
 
 
 def _client(uri: str, api_key: str | None) -> AsyncGatewayClient:
-    return AsyncGatewayClient(uri, api_key=api_key, max_retries=0)
+    try:
+        return AsyncGatewayClient(uri, api_key=api_key, max_retries=0)
+    except GatewayError as problem:
+        fail(problem.message)
 
 
 async def _all(client: AsyncGatewayClient) -> list[Route]:

@@ -86,7 +86,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "limits": {"gateway_async.limit_config", "gateway_async.stores.redis_pipeline"},
     "platformdirs": {"gateway_async.stores.places"},
     "redis": {"gateway_async.stores.redis", "gateway_async.stores.redis_pipeline"},
-    "rich": {"gateway_server.cli", "gateway_server.cli_keys", "gateway_server.console"},
+    "rich": {f"gateway_server.{name}" for name in ("cli", "cli_keys", "cli_routes", "console")},
     "tenacity": {"gateway_async.retries"},
     "typer": {f"gateway_server.{name}" for name in ("cli", "cli_keys", "cli_routes", "cli_store", "console")},
     "uvicorn": {"gateway_server.process", "gateway_server.slow"},
