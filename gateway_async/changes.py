@@ -187,7 +187,7 @@ class Changes:
         except InvalidRequest:
             raise
         except GatewayError as problem:
-            raise InvalidRequest(problem.message) from None
+            raise InvalidRequest.field("model", problem.message) from None
         return route
 
     def _served(self, route: RouteConfig) -> Route:

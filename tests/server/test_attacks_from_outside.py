@@ -48,7 +48,7 @@ class Gateway:
     """A gateway, and the keys that don't open its admin's doors: what they are → the headers that carry them."""
 
     server: Server
-    keys: dict[str, dict[str, str]]
+    keys: dict[str, dict[bytes, bytes]]
 
     def state(self) -> Any:
         """Everything that a change would change."""
@@ -63,15 +63,16 @@ def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFact
     folder, env = tmp_path_factory.mktemp("attacked"), {"GATEWAY_ADMIN_KEY": ADMIN}
     with running(folder, config_of(shared_upstream.url), env=env) as server:
         with server.client(headers=AS_ADMIN) as http:
+            wanted: dict[str, Json] = {
+                "caller": {},
+                "bound": {"routes": ["chat"]},
+                "expired": {"expires_in": "1s"},
+                "revoked": {},
+                "replaced": {},
+            }
             made = {
                 name: http.post(KEYS, json={"name": name, **more}).json()["api_key"]
-                for name, more in {
-                    "caller": {},
-                    "bound": {"routes": ["chat"]},
-                    "expired": {"expires_in": "1s"},
-                    "revoked": {},
-                    "replaced": {},
-                }.items()
+                for name, more in wanted.items()
             }
             mine = {
                 "name": "mine",
@@ -100,7 +101,8 @@ def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFact
             "bytes": {"x-api-key": "gwk_\xff\xfe"},
         }
         yield Gateway(
-            server, {name: {k: v.encode("latin-1") for k, v in of.items()} for name, of in keys.items()}
+            server,
+            {name: {k.encode(): v.encode("latin-1") for k, v in of.items()} for name, of in keys.items()},
         )
     log = server.log
     assert "Traceback" not in log, log[-5000:]
@@ -126,8 +128,12 @@ def doors() -> list[tuple[str, str]]:
 
 BODY = json.dumps(
     {
-        **{"name": "evil", "route_type": "llm/v1/chat", "model": {"provider": "offline", "name": "echo"}},
-        **{"route": "chat", "limits": [{"calls": 0, "renewal_period": "hour"}], "role": "admin"},
+        "name": "evil",
+        "route_type": "llm/v1/chat",
+        "model": {"provider": "offline", "name": "echo"},
+        "route": "chat",
+        "limits": [{"calls": 0, "renewal_period": "hour"}],
+        "role": "admin",
     }
 ).encode()
 
@@ -162,7 +168,7 @@ def test_no_spelling_of_a_path_leads_around_the_door(gateway: Gateway) -> None:
     before = gateway.state()
     bases = [(base, kind) for base in ("/api/2.0/gateway",) for kind in ("routes", "keys", "limits")]
     bases += [("/api/2.0", "endpoints"), ("/api/2.0/endpoints", "limits")]
-    caller = b"authorization: " + gateway.keys["caller"]["Authorization"]
+    caller = b"authorization: " + gateway.keys["caller"][b"Authorization"]
     for spelling, (base, kind), method in itertools.product(SPELLINGS, bases, ("DELETE", "PATCH", "POST")):
         path = spelling.format(base=base, kind=kind)
         statuses = _statuses(
@@ -269,12 +275,13 @@ def _guess(server: Server, count: int) -> int:
 )
 def test_no_header_forges_another(gateway: Gateway, upstream: MockUpstream, name: str, value: bytes) -> None:
     """Nor a line of the log, in the answer as little as in what goes to the provider."""
-    with_key = b"api-key: " + gateway.keys["caller"]["Authorization"][7:]
+    with_key = b"api-key: " + gateway.keys["caller"][b"Authorization"][7:]
     head = name.encode() + b": " + value
     for path in ("/gateway/up/invocations", "/gateway/a%0aFORGED%1b%5b31m/invocations", "/nothing%0aFORGED"):
         data = request(f"POST {path}", with_key, head, body=json.dumps(HELLO).encode())
         answer = _sent(gateway.server, data)
-        assert b"\nFORGED" not in answer and b"\rFORGED" not in answer
+        assert b"\nFORGED" not in answer
+        assert b"\rFORGED" not in answer
         assert b"\x1b" not in answer
         assert int(answer[9:12] or b"400") < 500, answer
     for received in upstream.received:
