@@ -32,6 +32,10 @@ TRIES = 5
 """How often a change is made again on what somebody else has changed meanwhile."""
 
 
+MOST_NAME = 200
+"""Characters of the longest name that a new route may have: longer ones no client can call."""
+
+
 class Changes:
     """Makes changes.
 
@@ -62,6 +66,8 @@ class Changes:
         name = document.pop("name", None)
         if not isinstance(name, str) or not name:
             raise InvalidRequest.field("name", "the name of the new route is missing")
+        if len(name) > MOST_NAME:
+            raise InvalidRequest.field("name", f"the name of a route has at most {MOST_NAME} characters")
         route = await self._checked(name, document)
         self._not_configured(name)
         entry = _entry("route.create", name, by, _said(route))
@@ -82,7 +88,8 @@ class Changes:
         Raises:
             RouteNotFound: There is none of that name.
             InvalidRequest: A field is wrong, or asks for what only the operator may give.
-            Conflict: It is a route of the configuration; or others change it again and again.
+            Conflict: It is a route of the configuration; or its limits were set by `set_limits`, which is where they
+                are changed then; or others change it again and again.
         """
         self._check_open()
         changes = dict(body)
@@ -92,6 +99,11 @@ class Changes:
             raise InvalidRequest.field("name", "a route keeps its name; create another and delete this one")
         changes.pop("name", None)
         self._not_configured(name)
+        if changes.keys() & {"limit", "limits"} and self._live.limits_set(name) is not None:
+            raise Conflict(
+                f"the limits of {name!r} were set by set_limits, and come before its own: change them there, or take "
+                f"them back first with DELETE /api/2.0/gateway/limits/{name}"
+            )
         for attempt in range(TRIES):
             stored = await self._stored(name)
             document = self._routes.merged(stored, changes)

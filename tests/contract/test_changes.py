@@ -12,6 +12,7 @@ from gateway_async import GatewayError, Limit, LimitsConfig, MlflowException, Ro
 from gateway_async.errors import (
     AlreadyExists,
     BadRequest,
+    Conflict,
     InvalidRequest,
     RateLimited,
     RouteNotFound,
@@ -131,7 +132,7 @@ async def test_a_route_that_is_wrong_is_refused(
         await admin.get_route(name)
 
 
-@pytest.mark.parametrize("wrong", ["", "a/b", "a b", "ü?", "..", "x\n"])
+@pytest.mark.parametrize("wrong", ["x" * 201, "", "a/b", "a b", "ü?", "..", "x\n"])
 async def test_a_name_that_is_none_is_refused(admin: Any, wrong: str) -> None:
     """As in the configuration file."""
     with pytest.raises(GatewayError) as refused:
@@ -253,6 +254,17 @@ async def test_no_calls_close_a_route(admin: Any, name: str) -> None:
         await admin.query(name, HELLO)
     await admin.set_limits(name, [FIFTY])
     await admin.query(name, HELLO)
+
+
+async def test_limits_that_were_set_are_not_changed_elsewhere(admin: Any, name: str) -> None:
+    """They come before a route's own: who changes these then is told, instead of changing nothing."""
+    await admin.create_route(name, "llm/v1/chat", OFFLINE)
+    await admin.set_limits(name, [FIFTY])
+
+    with pytest.raises(Conflict, match="set_limits"):
+        await admin.update_route(name, {"limit": {**FIFTY, "calls": 10}})
+
+    assert (await admin.update_route(name, {"model": {"name": "other"}})).limit == Limit(**FIFTY)
 
 
 async def test_a_route_of_the_configuration_gets_other_limits(admin: Any) -> None:

@@ -47,14 +47,15 @@ def step(number: int, name: str) -> tuple[str, str, Json | None]:
     """The change of this number: method, path, body."""
     limits = [{"calls": 10 + number, "renewal_period": "minute"}]
     model = {"provider": "offline", "name": "first"}
-    return [
+    steps: list[tuple[str, str, Json | None]] = [
         ("POST", ROUTES, {"name": name, "route_type": "llm/v1/chat", "model": model}),
         ("POST", LIMITS, {"route": name, "limits": limits}),
         ("POST", KEYS, {"name": name, "role": "caller", "routes": [name]}),
         ("PATCH", ROUTES + name, {"model": {"name": "second"}, "drop_unsupported": True}),
         ("DELETE", KEYS + name, None),
         ("DELETE", ROUTES + name, None),
-    ][number]
+    ]
+    return steps[number]
 
 
 ACTIONS = ["route.create", "limits.set", "key.create", "route.update", "key.revoke", "route.delete"]
