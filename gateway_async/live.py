@@ -91,7 +91,7 @@ class LiveGateway:
         self._made: dict[str, _Made] = {}
         self._limits: Mapping[str, list[Limit]] = {}
         self._limited: dict[str, tuple[RouteConfig, list[Limit], RouteConfig]] = {}
-        self._lock = asyncio.Lock()
+        self._lock: tuple[asyncio.AbstractEventLoop | None, asyncio.Lock] = (None, asyncio.Lock())
         self._refreshing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
         self._down = False
@@ -139,12 +139,13 @@ class LiveGateway:
         """Serve what the store holds, and follow it from now on. A store that is down is asked again and again.
 
         Raises:
-            ConfigError: The store is none that this gateway can serve.
+            ConfigError: The store is none that this gateway can serve; or a name in it is in the configuration too.
         """
         if self._prepare is None:
             return
         try:
             await self._refresh()
+            self._check_names(self._config)
         except Unavailable as down:
             self._is_down(down)
         self._polling = asyncio.create_task(self._poll())
@@ -155,7 +156,7 @@ class LiveGateway:
         Raises:
             ConfigError: A name in it is that of a route in the store; nothing changes.
         """
-        async with self._lock:
+        async with self._alone():
             self._check_names(config)
             before, self._config = self._config, config
             try:
@@ -184,12 +185,18 @@ class LiveGateway:
     async def aclose(self) -> None:
         """Follow the store no more, and let go of it and of the connections to the providers."""
         for task in (self._polling, self._refreshing):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+            if task is not None and not task.done() and not task.get_loop().is_closed():
+                await _end(task)
         self._polling = self._refreshing = None
         await self.gateway.aclose()
         await self.store.aclose()
+
+    def _alone(self) -> asyncio.Lock:
+        """The lock of the running loop: a gateway in a process may be used from one loop after another."""
+        loop = asyncio.get_running_loop()
+        if self._lock[0] is not loop:
+            self._lock = loop, asyncio.Lock()
+        return self._lock[1]
 
     async def _poll(self) -> None:
         while True:
@@ -206,7 +213,7 @@ class LiveGateway:
             await asyncio.sleep(1)
 
     async def _refresh(self) -> None:
-        async with self._lock:
+        async with self._alone():
             # Looked at before the store is: a change that comes meanwhile is seen by the next look. Until all is taken
             # up this process stays stale, or a second call would pass while the first one waits for it.
             looked = self._generation.value if self._generation is not None else 0
@@ -236,8 +243,10 @@ class LiveGateway:
 
     async def _read_again(self) -> None:
         """Read every route anew: what routes of the store may reach and use has changed."""
+        stored = await self.store.routes.read(
+            list(self._made)
+        )  # first, for it may fail, and then nothing changes
         self.gateway.bound(NetworkGuard(self._config.upstream.allow_networks, on_refusal=self._on_refusal))
-        stored = await self.store.routes.read(list(self._made))
         self._made |= {route.name: await asyncio.to_thread(self._read_one, route) for route in stored}
 
     def _build(
@@ -300,6 +309,14 @@ class LiveGateway:
 
 
 _NOTHING = _Made(-1, None)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """End a task; one of another loop ends when that loop gets to it."""
+    loop = task.get_loop()
+    loop.call_soon_threadsafe(task.cancel)
+    if loop is asyncio.get_running_loop():
+        await asyncio.wait([task])
 
 
 def in_both(name: str) -> str:

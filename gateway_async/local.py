@@ -98,7 +98,7 @@ class Local:
     async def aclose(self) -> None:
         """Close the connections to the providers and to the store."""
         opening, self._opening = self._opening, None
-        if opening is not None:
+        if opening is not None and opening.get_loop() is asyncio.get_running_loop():
             await asyncio.wait([opening])
         await self._live.aclose()
 

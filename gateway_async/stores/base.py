@@ -216,8 +216,8 @@ class Store(Protocol):
         """A number that is greater after every change of routes, limits or keys."""
         ...
 
-    async def fingerprint(self, mine: str) -> str:
-        """What tells which secret the routes are encrypted with: `mine`, if nobody said before."""
+    async def fingerprint(self, mine: str, *, instead_of: str | None = None) -> str:
+        """What tells which secret the routes are encrypted with: `mine`, if nobody said before, or said `instead_of`."""
         ...
 
     async def aclose(self) -> None:

@@ -34,10 +34,11 @@ class MemoryStore:
         """How many changes there were."""
         return self._changes.revision
 
-    async def fingerprint(self, mine: str) -> str:
+    async def fingerprint(self, mine: str, *, instead_of: str | None = None) -> str:
         """What tells which secret is used; see `Store.fingerprint`."""
-        self._fingerprint = self._fingerprint or mine
-        return self._fingerprint
+        if self._fingerprint in (None, instead_of):
+            self._fingerprint = mine
+        return self._fingerprint or mine
 
     async def aclose(self) -> None:
         """Nothing: what is kept stays, since the next call may want it."""

@@ -128,6 +128,9 @@ async def test_the_first_fingerprint_stays(store: Store) -> None:
     """Whoever comes later with another secret is told which one the routes are encrypted with."""
     assert await store.fingerprint("mine") == "mine"
     assert await store.fingerprint("another") == "mine"
+    assert await store.fingerprint("another", instead_of="a third") == "mine"
+    assert await store.fingerprint("another", instead_of="mine") == "another"
+    assert await store.fingerprint("mine") == "another"
     assert await store.revision() == 0
 
 

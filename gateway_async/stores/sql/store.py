@@ -38,14 +38,16 @@ class SqlStore:
         ((revision,),) = await self._database.fetch(sa.select(state.c.revision))
         return int(revision)
 
-    async def fingerprint(self, mine: str) -> str:
+    async def fingerprint(self, mine: str, *, instead_of: str | None = None) -> str:
         """What tells which secret is used; see `Store.fingerprint`."""
         query = sa.select(state.c.fingerprint)
         ((found,),) = await self._database.fetch(query)
-        if found is None:
+        if found in (None, instead_of):
             async with self._database.writing() as connection:
                 await connection.execute(
-                    state.update().where(state.c.fingerprint.is_(None)).values(fingerprint=mine)
+                    state.update()
+                    .where(state.c.fingerprint.is_not_distinct_from(found))
+                    .values(fingerprint=mine)
                 )
                 found = (await connection.execute(query)).scalar_one()
         return str(found)
