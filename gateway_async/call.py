@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Any, Protocol
 
 from gateway_async.config import RouteType, TimeoutsConfig
@@ -36,17 +36,17 @@ class Caller:
         if self.key is not None:
             return f"key {self.key}"
         address = self.address or ""
-        if ":" in address and "." not in address:
-            return _network_of(address)
-        return address
+        return _user_at(address) if ":" in address else address
 
 
 @lru_cache(maxsize=1024)
-def _network_of(address: str) -> str:
+def _user_at(address: str) -> str:
+    """The network of an IPv6 address; the IPv4 address that one stands for, however it is written."""
     try:
-        return str(ip_network((address.partition("%")[0], 64), strict=False))
+        found = IPv6Address(address.partition("%")[0])
     except ValueError:
         return address
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
 
 
 @dataclass(slots=True)

@@ -173,7 +173,8 @@ class _Limited:
     async def _asking(self, call: Call) -> Answer | StreamAnswer:
         """The answer to a request for a stream, which asks for the usage too if the provider takes that."""
         data = call.data
-        call.data = {**data, "stream_options": {**data.get("stream_options", {}), "include_usage": True}}
+        options = data.get("stream_options") or {}
+        call.data = {**data, "stream_options": {**options, "include_usage": True}}
         try:
             return await self._inner(call)
         except UpstreamRefused as refused:

@@ -41,7 +41,9 @@ class SharedFile:
         self._process = os.getpid()
         self._descriptor = -1
         if path is None:
-            self.memory = mmap.mmap(-1, size)
+            self.memory = mmap.mmap(
+                -1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            )  # a forked process has its own
             return
         try:
             self._descriptor = _open(path)

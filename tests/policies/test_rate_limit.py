@@ -89,6 +89,15 @@ async def test_an_address_of_the_next_generation_stands_for_its_network() -> Non
         assert await passes(gateway, Caller("2001:db8:0:1::1"))
 
 
+async def test_an_ipv4_host_is_one_user_however_it_is_written() -> None:
+    """Who listens on IPv6 sees it as an address of that; all of those are no single network."""
+    async with gateway_of(limited({"calls": 1, "key": "user"})) as gateway:
+        assert await passes(gateway, Caller("192.0.2.1"))
+        for written in ("::ffff:192.0.2.1", "::ffff:c000:201", "::FFFF:C000:0201"):
+            assert not await passes(gateway, Caller(written))
+        assert await passes(gateway, Caller("::ffff:c000:202"))
+
+
 async def test_of_several_limits_all_hold() -> None:
     """A call that one of them refuses counts for none."""
     both = limited({"calls": 3}, {"calls": 1, "key": "user"})

@@ -225,6 +225,17 @@ async def test_the_usage_is_asked_for_where_the_caller_does_not(upstream: MockUp
     assert counters.added == [42, 42]
 
 
+async def test_options_that_are_none_are_as_good_as_absent(upstream: MockUpstream) -> None:
+    """Clients send null for what they leave out."""
+    upstream.reply(TOLD)
+    counters = Ledger()
+    async with gateway_of(route(upstream), counters=counters) as gateway:
+        await streamed(await call(gateway, stream=True, stream_options=None))
+
+    assert upstream.received[0].json["stream_options"] == {"include_usage": True}
+    assert counters.added == [42]
+
+
 async def test_a_limit_on_calls_leaves_streams_alone(upstream: MockUpstream) -> None:
     """What it counts is known before."""
     upstream.reply(TOLD)

@@ -141,6 +141,16 @@ def forked(path: Path) -> int:
     return passed
 
 
+def forked_without_a_file() -> int:
+    """How much is used of what a process has for itself, when one that was forked from it has taken as well."""
+    counters, window = SharedMemoryCounters(), Window("own", 10, PERIOD)
+    child = os.fork()
+    if not child:
+        os._exit(count(counters, window) + len(at_once(counters.take([window]))))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    return count(counters, window)
+
+
 async def _hammer(counters: SharedMemoryCounters, window: Window, writer: int) -> None:
     for _ in range(200):
         if not (await counters.take([window]))[0].refused:
@@ -152,3 +162,4 @@ if __name__ == "__main__":
     for number, state in enumerate((unused, used, used_before)):
         assert check(place / f"counts{number}", state.__name__, state) > 30
     assert forked(place / "forked") == 300
+    assert forked_without_a_file() == 0
