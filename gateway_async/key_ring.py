@@ -31,6 +31,9 @@ PATIENCE_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
 """How long a store that did not answer is left alone."""
 
+STRANGERS_AT_ONCE = 2
+"""Keys never seen before that the store is asked for at once: whoever makes some up leaves it time for the others."""
+
 _log = logging.getLogger("gateway_async")
 
 T = TypeVar("T")
@@ -126,8 +129,9 @@ class KeyRing:
         if self._store is None or not is_ours(key) or self._unknown.get(digest, self) == self._revision():
             return None
         try:
-            at = self._revision()
-            await self._asking.ask((digest, at), partial(self._ask, self._store, digest, at))
+            at, stranger = self._revision(), digest not in self._known
+            question = partial(self._ask, self._store, digest, at)
+            await self._asking.ask((digest, at), question, in_turn=stranger)
         except Unavailable:
             if digest not in self._known:
                 raise
@@ -194,17 +198,18 @@ class _Asking:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._questions: dict[object, asyncio.Task[None]] = {}
-        self._down = False
-        self._again = 0.0
+        self._begin()
 
-    async def ask(self, what: object, question: Callable[[], Awaitable[None]]) -> None:
+    async def ask(
+        self, what: object, question: Callable[[], Awaitable[None]], *, in_turn: bool = False
+    ) -> None:
         """Wait until a question is answered.
 
         Args:
             what: Names the question, and the revision at which it is asked: who knows of a change is not content with
                 an answer from before.
             question: Asks it, and takes up the answer.
+            in_turn: It waits for others of its kind, and is not asked if its turn does not come in time.
 
         Raises:
             Unavailable: It is not, in `PATIENCE_SECONDS`; or the store was down a moment ago.
@@ -212,31 +217,50 @@ class _Asking:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             # What was asked in another loop, which may be gone, is never answered here.
-            self._loop, self._questions, self._down = loop, {}, False
+            self._loop = loop
+            self._begin()
         asked = self._questions.get(what)
         if asked is None:
             if self._down and (self._questions or loop.time() < self._again):
                 raise _down()
-            asked = self._questions[what] = loop.create_task(self._put(what, question))
+            asked = self._questions[what] = loop.create_task(self._put(what, question, in_turn))
         await asyncio.wait([asked], timeout=PATIENCE_SECONDS)
-        if not asked.done():
+        if not asked.done() and not in_turn:
             self._is_down(loop)
-        if self._down:
+        if not asked.done() or asked.cancelled() or not asked.result():
             raise _down()
 
-    async def _put(self, what: object, question: Callable[[], Awaitable[None]]) -> None:
+    def _begin(self) -> None:
+        self._questions: dict[object, asyncio.Task[bool]] = {}
+        self._turns = asyncio.Semaphore(STRANGERS_AT_ONCE)
+        self._down, self._again = False, 0.0
+
+    async def _put(self, what: object, question: Callable[[], Awaitable[None]], in_turn: bool) -> bool:
+        """Whether it was answered."""
+        try:
+            if not in_turn:
+                return await self._answered(question)
+            async with asyncio.timeout(PATIENCE_SECONDS) as waiting, self._turns:
+                waiting.reschedule(None)
+                return await self._answered(question)
+        except TimeoutError:  # its turn did not come
+            return False
+        finally:
+            self._questions.pop(what, None)
+
+    async def _answered(self, question: Callable[[], Awaitable[None]]) -> bool:
         loop = asyncio.get_running_loop()
         try:
             await question()
         except Unavailable:
             self._is_down(loop)
+            return False
         except Exception:  # noqa: BLE001 - whatever goes wrong in the store, a key that is known is not refused for it
             _log.exception("the store of keys failed")
             self._is_down(loop)
-        else:
-            self._down = False
-        finally:
-            self._questions.pop(what, None)
+            return False
+        self._down = False
+        return True
 
     def _is_down(self, loop: asyncio.AbstractEventLoop) -> None:
         self._down, self._again = True, loop.time() + PAUSE_SECONDS
@@ -244,6 +268,6 @@ class _Asking:
 
 def _down() -> Unavailable:
     return Unavailable(
-        "the gateway's store does not answer, so nobody knows whether this key is good; try again",
+        "the gateway's store did not say in time who may come in; try again",
         retry_after=PAUSE_SECONDS,
     )

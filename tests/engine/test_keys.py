@@ -311,6 +311,33 @@ async def test_requests_with_one_new_key_ask_once() -> None:
     assert len(store.asked) == 1
 
 
+async def test_keys_that_somebody_makes_up_leave_the_store_time_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are asked for a few at a time; nobody takes the store for one that is down, and known keys pass by them."""
+    monkeypatch.setattr(key_ring, "PATIENCE_SECONDS", 0.05)
+    known = make_key()
+    store = Store(stored(known))
+    ring = Ring(store)
+    await of(ring, known)
+    store.gate, find = asyncio.Event(), store.find
+
+    async def find_at_once(digest: bytes) -> StoredKey | None:
+        return stored(known, revoked=NOW) if digest == digest_of(known.encode()) else await find(digest)
+
+    store.find = find_at_once  # type: ignore[method-assign] # a store that is busy with strangers only
+    told = await asyncio.gather(*(of(ring, make_key()) for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(each, Unavailable) for each in told)
+    assert len(store.asked) == 1 + key_ring.STRANGERS_AT_ONCE
+
+    ring.version += 1
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await of(ring, known)
+    store.gate.set()
+    await others_done()
+    assert len(store.asked) == 1 + key_ring.STRANGERS_AT_ONCE, "who gave up is not asked for"
+
+
 async def test_who_knows_of_a_change_is_not_content_with_an_answer_from_before() -> None:
     """A key that was revoked while somebody asked for it opens nothing after the revocation, once it was acknowledged."""
     key = make_key()
