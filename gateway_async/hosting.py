@@ -89,13 +89,11 @@ def _counters(config: GatewayConfig, store: str | None, path: Path | None) -> Ca
     """Opens what limits are counted in: as the variable or the configuration says, else the memory of this machine."""
     address = os.environ.get(COUNTERS) or config.counters
     if address is not None and not address.startswith("memory://"):
-        elsewhere = open_counters(
-            address, None
-        )  # so that a wrong address is said now; it is asked when it is needed
+        elsewhere = open_counters(address, None)  # a wrong address is said now; it is asked when it is needed
         return lambda: elsewhere
-    shared: Path | None = None
     if store is not None:
-        shared = beside(store, "-counters")
-    elif path is not None:
-        shared = state_dir() / f"counters-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    return partial(open_counters, None, shared)
+        return partial(open_counters, None, beside(store, "-counters"))
+    if path is None:
+        return partial(open_counters, None, None)
+    name = f"counters-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    return lambda: open_counters(None, state_dir() / name)

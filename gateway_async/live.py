@@ -94,7 +94,8 @@ class LiveGateway:
         self._lock: tuple[asyncio.AbstractEventLoop | None, asyncio.Lock] = (None, asyncio.Lock())
         self._refreshing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
-        self._down = False
+        self._taking_up: set[asyncio.Task[None]] = set()
+        self._problem: type[GatewayError] | None = None
 
     @property
     def stale(self) -> bool:
@@ -147,7 +148,7 @@ class LiveGateway:
             await self._refresh()
             self._check_names(self._config)
         except Unavailable as down:
-            self._is_down(down)
+            self._failed(down)
         self._polling = asyncio.create_task(self._poll())
 
     async def configure(self, config: GatewayConfig) -> None:
@@ -180,11 +181,13 @@ class LiveGateway:
         if self._generation is not None:
             self._generation.bump()
         taking_up = asyncio.create_task(self._refresh_or_not())
+        self._taking_up.add(taking_up)
+        taking_up.add_done_callback(self._taking_up.discard)
         await asyncio.wait([taking_up])  # which goes on when this caller leaves
 
     async def aclose(self) -> None:
         """Follow the store no more, and let go of it and of the connections to the providers."""
-        for task in (self._polling, self._refreshing):
+        for task in (self._polling, self._refreshing, *self._taking_up):
             if task is not None and not task.done() and not task.get_loop().is_closed():
                 await _end(task)
         self._polling = self._refreshing = None
@@ -206,8 +209,8 @@ class LiveGateway:
     async def _refresh_or_not(self) -> None:
         try:
             await self._refresh()
-        except Unavailable as down:
-            self._is_down(down)
+        except GatewayError as problem:
+            self._failed(problem)
         except Exception:  # noqa: BLE001 - whatever goes wrong with one change, the next must be seen
             _log.exception("the store's routes could not be taken up; those before stay in force")
             await asyncio.sleep(1)
@@ -229,8 +232,8 @@ class LiveGateway:
         revision = await self.store.revision()
         if revision != self.revision:
             await self._take_up(revision)
-        if self._down:
-            self._down = False
+        if self._problem is not None:
+            self._problem = None
             _log.info("the store answers again")
 
     async def _take_up(self, revision: int) -> None:
@@ -302,9 +305,10 @@ class LiveGateway:
             if both:
                 raise ConfigError("\n".join(map(in_both, both)))
 
-    def _is_down(self, problem: Unavailable) -> None:
-        if not self._down:
-            self._down = True
+    def _failed(self, problem: GatewayError) -> None:
+        """Say what the store suffers from, once."""
+        if self._problem is not type(problem):
+            self._problem = type(problem)
             _log.error("%s; the routes that are known stay in force", problem.message)
 
 

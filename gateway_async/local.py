@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from gateway_async.call import Answer, Caller, StreamAnswer
 from gateway_async.config import GatewayConfig
-from gateway_async.errors import InvalidRequest
+from gateway_async.errors import GatewayError, InvalidRequest
 from gateway_async.hosting import host
 from gateway_async.paging import decode_token, encode_token
 from gateway_async.streaming import ChunkSource
@@ -109,7 +109,13 @@ class Local:
         loop = asyncio.get_running_loop()
         if self._opening is None or self._opening.get_loop() is not loop:
             self._opening = loop.create_task(self._live.open())
-        await asyncio.shield(self._opening)
+        opening = self._opening
+        try:
+            await asyncio.shield(opening)
+        except GatewayError:
+            if self._opening is opening:
+                self._opening = None  # the next call tries again
+            raise
         if self._live.stale:
             await self._live.catch_up()
 

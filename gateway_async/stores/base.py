@@ -97,7 +97,7 @@ class RouteStore(Protocol):
         ...
 
     async def create(self, route: StoredRoute, entry: AuditEntry) -> int:
-        """Keep a new route. The revision that it got.
+        """Keep a new route. The revision that it got. Limits set for another that had its name are forgotten.
 
         Raises:
             AlreadyExists: There is one of that name.

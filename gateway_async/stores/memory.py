@@ -88,6 +88,7 @@ class MemoryRoutes:
         """Keep a new route; see `RouteStore.create`."""
         if route.name in self._routes:
             raise AlreadyExists(f"there is a route {route.name!r}")
+        self._limits.forget(route.name)
         return self._keep(route, entry)
 
     async def replace(self, route: StoredRoute, entry: AuditEntry) -> int:

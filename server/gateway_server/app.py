@@ -121,14 +121,14 @@ class GatewayApp(Starlette):
         """
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
-        try:
-            await asyncio.shield(self._opening)
-        except Exception:
-            self._opening = None  # the next request tries again
-            raise
+        await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        await self.live.open()
+        try:
+            await self.live.open()
+        except BaseException:
+            self._opening = None  # the next request tries again; perhaps nobody is left who waits for this time
+            raise
         if self._path is not None:
             self._watcher = asyncio.create_task(watch(self._path, self._content, self._reload))
 
@@ -209,9 +209,9 @@ def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[N
 
     @asynccontextmanager
     async def run(host: Any) -> AsyncIterator[None]:
-        for app in apps:
-            await app.open()
         try:
+            for app in apps:
+                await app.open()
             yield
         finally:
             for app in apps:

@@ -9,7 +9,7 @@ from watchfiles import awatch
 
 from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
-from gateway_async.errors import GatewayError
+from gateway_async.errors import GatewayError, Unavailable
 
 LOOK_MS = 2000
 """The file is looked at this often in any case: not every file system tells of changes, nor of the first moment's."""
@@ -28,7 +28,8 @@ async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
     Args:
         path: The configuration file.
         content: What `read` found in it before the configuration in force was loaded.
-        apply: Takes the new configuration, or raises `GatewayError` and changes nothing.
+        apply: Takes the new configuration, or raises `GatewayError` and changes nothing. After `Unavailable` it is
+            given it again.
     """
     while True:
         content = await _look(path, content, apply)
@@ -57,6 +58,9 @@ async def _look(
     try:
         config = await asyncio.to_thread(load_config, path)
         await apply(config)
+    except Unavailable as down:
+        _log.error("the changed configuration waits: %s", down)
+        return content
     except GatewayError as wrong:
         _log.error("the changed configuration is ignored, the one before stays in force:\n%s", wrong)
     except Exception:  # noqa: BLE001 - whatever a file makes go wrong, the next change of it must be seen

@@ -106,6 +106,15 @@ async def test_a_deleted_route_takes_its_limits_along(store: Store) -> None:
     assert list(await store.limits.all()) == ["other"]
 
 
+async def test_a_new_route_begins_without_limits_of_another(store: Store) -> None:
+    """Those that were set for a route of the file, which is gone, are not its own."""
+    await store.limits.replace("chat", [{"calls": 0, "renewal_period": "minute"}], ENTRY)
+
+    await store.routes.create(route("chat"), ENTRY)
+
+    assert await store.limits.all() == {}
+
+
 async def test_a_route_made_anew_is_not_taken_for_the_old_one(store: Store) -> None:
     """Its revision was never anybody else's, so a change meant for the old one is refused."""
     old = await store.routes.create(route("chat"), ENTRY)

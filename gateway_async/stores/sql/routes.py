@@ -54,6 +54,7 @@ class SqlRoutes:
                     sealed=route.sealed,
                 )
             )
+            await made.run(limits.delete().where(limits.c.route == route.name))
         return made.revision
 
     async def replace(self, route: StoredRoute, entry: AuditEntry) -> int:

@@ -1,0 +1,136 @@
+"""A gateway that opens what it needs: it does without what it does not, and tries again what failed."""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway_async import AsyncGatewayClient
+from gateway_async.errors import ConfigError, Unavailable
+from gateway_server import GatewayApp, create_app, lifespan
+from gateway_server.reload import watch
+from tests.support.configs import Json, offline
+
+DAMAGED = b"no database at all" * 100
+CONFIG: Json = {"endpoints": [offline("chat", "chat")]}
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A store's file that is none."""
+    file = tmp_path / "gateway.db"
+    file.write_bytes(DAMAGED)
+    return file
+
+
+async def routes(app: GatewayApp) -> int:
+    """The status of a listing."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
+        return (await http.get("/api/2.0/gateway/routes/")).status_code
+
+
+async def test_an_app_tries_again_though_nobody_waited_for_the_first_time(damaged: Path) -> None:
+    """A caller who left meanwhile leaves no app behind that takes itself for open."""
+    app = create_app(CONFIG, store=f"sqlite:///{damaged}")
+    leaves = asyncio.create_task(app.open())
+    await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.wait([leaves])
+    with pytest.raises(ConfigError, match="no SQLite database"):
+        await app.open()
+
+    damaged.unlink()  # noqa: ASYNC240 - a moment
+
+    assert await routes(app) == 200
+    await app.aclose()
+
+
+async def test_a_gateway_in_this_process_tries_again(damaged: Path) -> None:
+    """What was wrong with the store is asked anew at the next call."""
+    async with AsyncGatewayClient.local({**CONFIG, "store": f"sqlite:///{damaged}"}) as client:
+        with pytest.raises(ConfigError, match="no SQLite database"):
+            await client.get_route("chat")
+        damaged.unlink()  # noqa: ASYNC240 - a moment
+        assert (await client.get_route("chat")).name == "chat"
+
+
+async def test_apps_that_opened_are_closed_when_one_beside_them_does_not(
+    damaged: Path, tmp_path: Path
+) -> None:
+    """The host does not start, and nothing goes on in it."""
+    good = create_app(CONFIG, store=f"sqlite:///{tmp_path / 'good.db'}")
+    wrong = create_app(CONFIG, store=f"sqlite:///{damaged}")
+
+    with pytest.raises(ConfigError):
+        async with lifespan(good, wrong)(None):
+            pass
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_a_store_suffers_from_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again when it is something else, such as the wrong secret of a store that was away at first."""
+    app = create_app(CONFIG, store=f"sqlite:///{tmp_path / 'gateway.db'}")
+    problems: list[Exception] = [
+        Unavailable("away"),
+        Unavailable("away"),
+        *[ConfigError("another secret")] * 3,
+    ]
+
+    async def revision() -> int:
+        if problems:
+            raise problems.pop(0)
+        return 0
+
+    monkeypatch.setattr(app.live.store, "revision", revision)
+    with caplog.at_level(logging.INFO, "gateway_async"):
+        await app.open()
+        while app.live.revision:
+            await app.live.changed()
+    await app.aclose()
+
+    said = [record.getMessage().partition(";")[0] for record in caplog.records]
+    assert said == ["away", "another secret", "the store answers again"]
+
+
+async def test_a_changed_file_waits_for_a_store_that_is_away(tmp_path: Path) -> None:
+    """What could not be taken up without the store is taken up when it is back, not forgotten."""
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(CONFIG))
+    given: list[Any] = []
+    taken = asyncio.Event()
+
+    async def apply(config: Any) -> None:
+        given.append(config)
+        if len(given) == 1:
+            raise Unavailable("away")
+        taken.set()
+
+    watching = asyncio.create_task(watch(file, b"", apply))
+    await asyncio.wait_for(taken.wait(), 30)
+    watching.cancel()
+    await asyncio.wait([watching])
+
+    assert len(given) == 2
+
+
+def test_a_gateway_without_limits_needs_no_place_to_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with limits, and without a place for what the workers share, serves its other routes."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file" / "state"))
+    (tmp_path / "file").touch()
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps(CONFIG))
+    create_app(config)
+
+    limited = offline("limited", "chat") | {"limit": {"calls": 1, "renewal_period": "minute"}}
+    config.write_text(json.dumps({"endpoints": [*CONFIG["endpoints"], limited]}))
+
+    assert list(create_app(config).gateway.unserved()) == ["limited"]
