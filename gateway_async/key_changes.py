@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from gateway_async.call import Caller
-from gateway_async.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, NotSupported
+from gateway_async.errors import AlreadyExists, ConfigError, Conflict, InvalidRequest, NotFound, NotSupported
 from gateway_async.keys import Key, Source, digest_of, hint_of, make_key
-from gateway_async.server_config import Role, key_name
+from gateway_async.server_config import KeyConfig, Role, key_name
 from gateway_async.stores.base import AuditEntry, KeyStore, Store, StoredKey
 from gateway_async.validation import invalid_request
 
@@ -158,7 +158,7 @@ class KeyChanges:
 
         Raises:
             NotFound: There is none of that name.
-            Conflict: It is not the store's; or it is the last admin's, after which nobody could change anything.
+            Conflict: It is not the store's, but the configuration's or the environment's; or it is the last admin's, after which nobody could change anything.
         """
         stored = await self._stored(name)
         if self._is_last_admin(name, stored.values()):
@@ -198,10 +198,10 @@ class KeyChanges:
 
     async def _stored(self, name: str) -> dict[str, StoredKey]:
         """The store's keys, once this one is among them."""
-        if (own := self._own_key(name)) is not None:
-            raise Conflict(f"the key {name!r} {_OWN[own.source]}")
         stored = {key.name: key for key in await self._keys().all()}
         if name not in stored:
+            if (own := self._own_key(name)) is not None:
+                raise Conflict(f"the key {name!r} {_OWN[own.source]}")
             raise NotFound(f"there is no key {name[:100]!r}", error_code="RESOURCE_DOES_NOT_EXIST")
         return stored
 
@@ -225,6 +225,25 @@ class KeyChanges:
 def opens(key: StoredKey, now: float) -> bool:
     """Whether a key is good now."""
     return key.revoked is None and (key.expires is None or key.expires > now)
+
+
+def check_names(configured: Iterable[KeyConfig], stored: Iterable[StoredKey], now: float) -> None:
+    """Accept the names of configured keys: none is that of a key of the store that is good now.
+
+    Limits per user and the audit log would take the two for one.
+
+    Raises:
+        ConfigError: One is.
+    """
+    taken = {key.name for key in stored if opens(key, now)}
+    if both := [key.name for key in configured if key.name in taken]:
+        raise ConfigError(
+            "\n".join(
+                f"the key {name!r} is in the configuration and in the store: rename it in the one, or end the other "
+                f"with `gateway keys revoke {name}`"
+                for name in both
+            )
+        )
 
 
 def told(key: StoredKey) -> Json:

@@ -1,7 +1,9 @@
 """The ASGI app: routes, middleware, and resources that open on first use."""
 
 import asyncio
+import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -17,9 +19,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
-from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, error_code
+from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, Unavailable, error_code
 from gateway_async.hosting import host
-from gateway_async.key_changes import KeyChanges
+from gateway_async.key_changes import KeyChanges, check_names
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
 from gateway_async.stores.base import AuditEntry
 from gateway_async.stores.places import store_address
@@ -33,6 +35,8 @@ from gateway_server.middleware.request_id import RequestId
 from gateway_server.mount import mounted
 from gateway_server.reload import read, watch
 from gateway_server.responses import LEFT, error_headers
+
+_log = logging.getLogger("gateway_server")
 
 ConfigSource = GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None
 
@@ -61,7 +65,7 @@ class GatewayApp(Starlette):
             config, store=store, path=path, gives_way=gives_way, on_refusal=self._forbidden
         )
         self.gateway = self.live.gateway
-        kept = self.live.store if store is not None else None
+        self._kept = kept = self.live.store if store is not None else None
         self._opening: asyncio.Task[None] | None = None
         self._path = path
         self._content = content
@@ -133,10 +137,25 @@ class GatewayApp(Starlette):
             self._watcher = asyncio.create_task(watch(self._path, self._content, self._reload))
 
     async def _reload(self, config: GatewayConfig) -> None:
+        before = self.live.config
+        if config.api_keys != before.api_keys:
+            await self._check_keys(config)
         await self.live.configure(config)
         self.keys.configure(config.api_keys, os.environ.get(ADMIN_KEY))
         self._welcome = config.server.allow_unauthenticated
         self._body_limit = _body_limit(config)
+        if later := _at_next_start(before, config):
+            _log.warning("%s: changed, and in force from the next start on", ", ".join(later))
+
+    async def _check_keys(self, config: GatewayConfig) -> None:
+        """Accept the names of the configured keys, unless the store says that they are taken."""
+        if self._kept is None:
+            return
+        try:
+            stored = await self._kept.keys.all()
+        except Unavailable:
+            return  # the next start looks again
+        check_names(config.api_keys, stored, time.time())
 
     def _forbidden(self, host: str, address: str) -> None:
         """Note that a route made over the API would have reached what it may not."""
@@ -202,6 +221,14 @@ def create_app(
 
 def _body_limit(config: GatewayConfig) -> int:
     return int(config.server.max_body_mb * 2**20)
+
+
+def _at_next_start(before: GatewayConfig, now: GatewayConfig) -> list[str]:
+    """The settings that differ and that a gateway which runs does not take up."""
+    of_server = ("request_seconds", "drain_seconds", "trusted_proxies")
+    return [name for name in ("store", "counters") if getattr(before, name) != getattr(now, name)] + [
+        f"server.{name}" for name in of_server if getattr(before.server, name) != getattr(now.server, name)
+    ]
 
 
 def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[None]]:

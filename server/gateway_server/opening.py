@@ -3,12 +3,13 @@
 import ipaddress
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway_async.config import GatewayConfig
 from gateway_async.errors import AlreadyExists, ConfigError
-from gateway_async.key_changes import opens
+from gateway_async.key_changes import check_names, opens
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
 from gateway_async.keys import digest_of, hint_of, is_ours, make_key
 from gateway_async.live import in_both
@@ -52,8 +53,9 @@ async def settle(
         gives_way: A route of the configuration gives way to one of the store with its name.
 
     Raises:
-        ConfigError: A name is in the configuration and in the store; or the host is not this machine alone, and there is no key, nor are callers without one welcome; or
-            the store is none that can be used.
+        ConfigError: The name of a route or a key is in the configuration and in the store; or the host is not this
+            machine alone, and there is no key, nor are callers without one welcome; or the store is none that can be
+            used.
         Unavailable: The store can't be reached.
     """
     ring = KeyRing()
@@ -65,8 +67,9 @@ async def settle(
         made = await store.routes.versions()
         if both := [route.name for route in config.routes if route.name in made and not gives_way]:
             raise ConfigError("\n".join(map(in_both, both)))
-        keys = await store.keys.all()
-        stored = [key for key in keys if opens(key, time.time())]
+        keys, now = await store.keys.all(), time.time()
+        check_names(config.api_keys, keys, now)
+        stored = [key for key in keys if opens(key, now)]
         unkeyed = Unkeyed.WELCOME if welcome else Unkeyed.LOCAL if is_loopback(host) else Unkeyed.REFUSED
         if unkeyed is Unkeyed.REFUSED and not (ring.own or stored or config.server.allow_unauthenticated):
             raise ConfigError(
@@ -75,7 +78,7 @@ async def settle(
             )
         path = beside(store_address, f"-{FIRST_KEY}-key")
         if not any(key.admin for key in ring.own) and not any(key.role == "admin" for key in stored):
-            shown: Path | None = await _make_first_key(store, path)
+            shown: Path | None = await _make_first_key(store, path, {key.name for key in ring.own})
         else:
             shown = _file_of_one(stored, path)
         wants_keys = (
@@ -96,12 +99,14 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-async def _make_first_key(store: Store, wanted: Path) -> Path:
+async def _make_first_key(store: Store, wanted: Path, taken: Collection[str]) -> Path:
     """Keep a first admin's key, under a name and in a file that nobody has used. The file's path."""
     for number in range(1, 1000):
         name, path = (
             (FIRST_KEY, wanted) if number == 1 else (f"{FIRST_KEY}-{number}", _numbered(wanted, number))
         )
+        if name in taken:
+            continue
         key = _in_file(path)
         if not is_ours(key.encode()):
             raise ConfigError(

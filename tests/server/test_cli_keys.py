@@ -151,3 +151,16 @@ def test_changes_are_in_the_audit_log() -> None:
     assert shown.count("\n") == 1
     assert "done key.revoke app by command line" in shown
     assert key[4:] not in json.dumps(lines)
+
+
+def test_a_key_of_the_store_can_be_ended_though_the_file_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one that leaked would stay good."""
+    run("keys", "create", "--name", "ci")
+    key = {"name": "ci", "key": "the-key-of-the-file-0123"}
+    config = {"endpoints": [offline("chat", "chat")], "keys": [key]}
+    monkeypatch.setenv("MLFLOW_GATEWAY_CONFIG", str(write_config(tmp_path / "gateway.yaml", config)))
+
+    assert run("keys", "revoke", "ci").exit_code == 0
+    assert "there already" in run("keys", "create", "--name", "ci").stderr

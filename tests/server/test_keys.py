@@ -148,6 +148,23 @@ async def test_a_restart_makes_no_second_admin(tmp_path: Path, monkeypatch: pyte
     assert await other.names() == {}
 
 
+async def test_a_name_of_the_file_and_of_the_store_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a start until the one in the store is revoked; the first admin's key takes none of the file."""
+    monkeypatch.delenv("GATEWAY_ADMIN_KEY", raising=False)
+    start = Start(tmp_path)
+    await start()
+    key = {"name": "admin", "key": "the-key-of-the-file-0123"}
+    config = GatewayConfig.model_validate({"endpoints": [], "keys": [key]})
+    with pytest.raises(ConfigError, match="'admin' is in the configuration and in the store"):
+        await settle(config, start.address, "127.0.0.1", welcome=False)
+
+    await start.revoke("admin")
+    await settle(config, start.address, "127.0.0.1", welcome=False)
+    assert set(await start.names()) == {"admin", "admin-2"}
+
+
 async def test_gateways_that_start_at_once_make_one_admin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway_async.call import Caller
+from gateway_async.key_changes import KeyChanges
 from gateway_server import create_app
 from tests.support.configs import HELLO, Json, offline, upstream_route
 from tests.support.server import Server, running, wait_until, write_config
@@ -235,4 +237,25 @@ async def test_a_change_between_loading_and_watching_is_not_missed(tmp_path: Pat
         return [route.name for route in app.gateway.routes()[0]] == ["second"]
 
     await asyncio.to_thread(wait_until, taken_up, 30, "the file was not taken up")
+    await app.aclose()
+
+
+async def test_what_a_running_gateway_does_not_take_up_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key with the name of one in the store is refused; what waits for the next start is named."""
+    config: Json = {"endpoints": [offline("chat", "chat")], "store": f"sqlite:///{tmp_path / 'gateway.db'}"}
+    path = write_config(tmp_path / "gateway.yaml", config)
+    app = create_app(path)
+    await app.open()
+    await KeyChanges(app.live.store, list, app.live.changed).create({"name": "ci"}, Caller())
+
+    keys = [{"name": "ci", "key": "the-key-of-the-file-0123"}]
+    write_config(path, {**config, "keys": keys})
+    await asyncio.to_thread(wait_until, lambda: "gateway keys revoke ci" in caplog.text, 30, "not refused")
+    assert app.keys.for_callers is None
+
+    write_config(path, {**config, "server": {"max_body_mb": 1, "request_seconds": 5}})
+    said = "server.request_seconds: changed, and in force from the next start on"
+    await asyncio.to_thread(wait_until, lambda: said in caplog.text, 30, "not said")
     await app.aclose()
