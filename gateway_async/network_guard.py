@@ -102,7 +102,8 @@ class NetworkGuard:
 
     Args:
         allow_networks: Networks beside the public ones, such as `10.0.0.0/8`.
-        on_refusal: Told of each refusal while a call's connection is made: the host, and the address behind it.
+        on_refusal: Told of each refusal while a call's connection is made: the host, and the address or the proxy
+            behind it.
     """
 
     def __init__(
@@ -116,9 +117,13 @@ class NetworkGuard:
         try:
             self.check(host, addresses)
         except ForbiddenAddress as refused:
-            if self._on_refusal is not None:
-                self._on_refusal(refused.host, refused.address)
+            self.note(refused.host, refused.address)
             raise
+
+    def note(self, host: str, where: str) -> None:
+        """Tell `on_refusal` that a host, and what it leads to, was refused."""
+        if self._on_refusal is not None:
+            self._on_refusal(host, where)
 
     def check(self, host: str, addresses: Iterable[str]) -> None:
         """Accept the addresses of a host, every one.

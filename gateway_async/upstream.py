@@ -95,7 +95,7 @@ class Upstream:
     """
 
     def __init__(self, guard: http1.Guard | None = None) -> None:
-        self._guarded = guard is not None
+        self._guard = guard
         self._direct = Direct(guard)
         self._proxied: Transport | None = None
         self._proxies = {scheme: proxy for scheme, proxy in getproxies().items() if scheme != "no"}
@@ -133,7 +133,8 @@ class Upstream:
             parts.hostname or ""
         ):
             return self._direct
-        if self._guarded:
+        if self._guard is not None:
+            self._guard.note(parts.hostname or "", "the proxy of the environment")
             raise UpstreamError(
                 f"{host_of(request)} would be reached through the proxy of the environment, which leaves the gateway no"
                 " way to see what is dialled; name the host in NO_PROXY, or write the route into the configuration file"

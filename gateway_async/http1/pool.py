@@ -38,6 +38,10 @@ class Guard(Protocol):
         """
         ...
 
+    def note(self, host: str, where: str) -> None:
+        """Take note of a host that was refused elsewhere, and of what it leads to."""
+        ...
+
 
 class Pool:
     """Connections of one event loop, kept for the next request.

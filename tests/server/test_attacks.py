@@ -209,6 +209,7 @@ def test_no_proxy_dials_for_a_route_of_the_api(
             == 200
         )
         answer = http.post(f"/gateway/by-{variable}/invocations", json=HELLO)
+        server.wait_for_log("93.184.215.14 leads to the proxy of the environment")
 
     assert answer.status_code == 502
     assert "NO_PROXY" in answer.json()["message"]
