@@ -48,19 +48,18 @@ _YIELDS = 10
 """How often others run first within a try: they hold the lock for microseconds."""
 
 _KNOWN = 16_384
-"""Places that a process remembers."""
+"""Records that a process remembers."""
 
 _counts = Struct(f"{_RING}I").unpack_from
-_moment = Struct("H").unpack_from
 
 
 class SharedMemoryCounters:
     """Counts for every process of this machine that names the same file.
 
     Args:
-        path: The file, made if it is not there (20 MB); None: the counts are this process's own.
+        path: The file, made if it is not there (26 MB); None: the counts are this process's own.
         records: Windows that can be counted at a time; one that was idle for its period makes room.
-        clock: Seconds, the same for all processes.
+        clock: Seconds, the same for all processes; it never goes back.
 
     Raises:
         ConfigError: The file can't be made or used.
@@ -77,7 +76,7 @@ class SharedMemoryCounters:
         self._records = records
         self._clock = clock
         self._boot = _boot()
-        self._places: dict[tuple[str, int], tuple[int, bytes]] = {}
+        self._known: dict[tuple[str, int], _Record] = {}
         self._open = False
         self._hold()
 
@@ -89,19 +88,15 @@ class SharedMemoryCounters:
             await self._wait()
         try:
             now = self._clock()
-            found = [self._read(window, now) for window in (*calls, *tokens)]
-            for state in found:
-                if state.left <= 0:
-                    return [state.level(now, 0) for state in found]
+            found = [(window, self._read(window, now)) for window in (*calls, *tokens)]
+            for window, record in found:
+                if record.used >= window.most:
+                    return [self._level(window, record, now, 0) for window, record in found]
             taken = found[: len(calls)]
-            for state in {state.count: state for state in taken}.values():
-                self._halves[state.last] = (
-                    state.moment
-                )  # first: killed between the two, nothing is let go too early
-                self._words[state.count] += 1
-            levels = [state.level(now, 1) for state in taken]
+            self._count([record for _, record in taken], 1)
+            levels = [self._level(window, record, now, 1) for window, record in taken]
             if tokens:
-                levels += [state.level(now, 0) for state in found[len(calls) :]]
+                levels += [self._level(window, record, now, 0) for window, record in found[len(calls) :]]
             return levels
         finally:
             self._file.unlock()
@@ -127,11 +122,7 @@ class SharedMemoryCounters:
         """Count units, and give the lock back."""
         try:
             now = self._clock()
-            for state in {
-                state.count: state for state in (self._read(each, now) for each in windows)
-            }.values():
-                self._halves[state.last] = state.moment
-                self._words[state.count] = min(self._words[state.count] + amount, _MOST)
+            self._count([self._read(window, now) for window in windows], amount)
         finally:
             self._file.unlock()
 
@@ -151,7 +142,7 @@ class SharedMemoryCounters:
         self._halves = memoryview(self._memory).cast("H")
         self._words = memoryview(self._memory).cast("I")
         self._numbers = memoryview(self._memory).cast("Q")
-        self._places.clear()
+        self._known.clear()
         self._open = True
 
     async def _wait(self) -> None:
@@ -165,21 +156,84 @@ class SharedMemoryCounters:
                 await asyncio.sleep(pause)
         raise CountersUnavailable("another process has held the counters for 50 ms")
 
-    def _read(self, window: Window, now: float) -> "_State":
+    def _count(self, records: Sequence["_Record"], amount: int) -> None:
+        """Count units in the part that runs, once for each record."""
+        for record in records if len(records) == 1 else set(records):
+            self._halves[record.last] = (
+                record.moment
+            )  # first: who is killed between the two lets nothing go early
+            self._words[record.count] = min(self._words[record.count] + amount, _MOST)
+
+    def _read(self, window: Window, now: float) -> "_Record":
         """How far a window is filled now."""
-        place = self._place(window, now)
+        record = self._record(window, now)
         since = now * _PARTS / window.seconds
         part = int(since)
-        newest = self._numbers[place // 8 + 3]
-        if part != newest:
-            self._turn(place, newest, part)
-        return _State(
-            window, part, (since - part) * _MOMENTS, place, self._memory[place + _COUNTS : place + _RECORD]
-        )
+        newest = self._numbers[record.newest]
+        if part != newest or part != record.part:
+            self._turn(record.place, newest, part)
+            self._look(record, part)
+        moment = (since - part) * _MOMENTS
+        record.moment = ceil(moment)
+        record.age = moment >= record.goes  # it has been a period since the last unit of the oldest part
+        record.used = record.ended[record.age] + self._words[record.count]
+        return record
+
+    def _look(self, record: "_Record", part: int) -> None:
+        """Learn what the parts that have ended hold, which does not change until the next one ends."""
+        record.part = part
+        at = part % _RING
+        record.count, record.last = (record.place + _COUNTS) // 4 + at, (record.place + _LAST) // 2 + at
+        counts = self._ended(record)
+        used = sum(counts)
+        record.ended = used, used - counts[0]
+        record.goes = self._last_of(record, 0) if counts[0] else 0
+        second = next((age for age in range(1, _PARTS) if counts[age]), _PARTS)
+        record.oldest = 0 if counts[0] else second, second
+
+    def _ended(self, record: "_Record") -> tuple[int, ...]:
+        """The counts of the parts that have ended, the oldest first."""
+        counts = _counts(self._memory, record.place + _COUNTS)
+        at = record.part % _RING
+        return counts[at + 1 :] + counts[:at]
+
+    def _last_of(self, record: "_Record", age: int) -> int:
+        """The moment of the last unit in a part, given its place, the oldest first."""
+        return self._halves[(record.place + _LAST) // 2 + (record.part + 1 + age) % _RING]
+
+    def _level(self, window: Window, record: "_Record", now: float, taken: int) -> Level:
+        """What the caller is told, who took a unit or none."""
+        left = window.most - record.used - taken
+        if left < 0:
+            return Level(window, 0, self._reset_of_overdrawn(window, record, now), True)
+        return Level(window, left, self._reset(window, record, now, taken), not left and not taken)
+
+    def _reset(self, window: Window, record: "_Record", now: float, taken: int) -> float:
+        """Seconds until more units are left than now."""
+        age = record.oldest[record.age]
+        if age < _PARTS or record.used or taken:
+            return self._gone(window, record, age, now)
+        return 0.0 if window.most else window.seconds
+
+    def _reset_of_overdrawn(self, window: Window, record: "_Record", now: float) -> float:
+        """The same where more was used than may be: seconds until one unit is left."""
+        left = window.most - record.used
+        for age, count in enumerate(self._ended(record)[record.age :], record.age):
+            left += count
+            if left > 0:
+                return self._gone(window, record, age, now)
+        return self._gone(window, record, _PARTS, now) if window.most else window.seconds
+
+    def _gone(self, window: Window, record: "_Record", age: int, now: float) -> float:
+        """Seconds until the units of a part have left the window; rather a moment more than less."""
+        since = record.part - _PARTS + age + (self._last_of(record, age) + 1) / _MOMENTS
+        return since * window.seconds / _PARTS + window.seconds - now
 
     def _turn(self, place: int, newest: int, part: int) -> None:
         """Forget the parts of a record that are more than a period old."""
         passed = part - newest
+        if not passed:
+            return
         if not 0 < passed < _RING:  # all of them; or the record is from a time that never was
             passed = _RING
         begin = (part - passed + 1) % _RING
@@ -189,19 +243,19 @@ class SharedMemoryCounters:
         self._memory[first : first + 4 * (passed - end + begin)] = bytes(4 * (passed - end + begin))
         self._numbers[place // 8 + 3] = part
 
-    def _place(self, window: Window, now: float) -> int:
-        """Where the record of a window is."""
-        known = self._places.get((window.key, window.seconds))
-        if known is not None and self._memory[known[0] : known[0] + 16] == known[1]:
-            return known[0]
+    def _record(self, window: Window, now: float) -> "_Record":
+        """The record of a window, as it was when this process looked last."""
+        known = self._known.get((window.key, window.seconds))
+        if known is not None and self._memory[known.place : known.place + 16] == known.name:
+            return known
         name = blake2b(
             f"{self._boot} {window.seconds} {window.key}".encode(errors="surrogatepass"), digest_size=16
         ).digest()
         place = self._find(name) or self._make(name, window, now)
-        if len(self._places) >= _KNOWN:
-            self._places.clear()
-        self._places[window.key, window.seconds] = place, name
-        return place
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        record = self._known[window.key, window.seconds] = _Record(place, name)
+        return record
 
     def _probes(self, name: bytes) -> Iterator[int]:
         start = int.from_bytes(name[:8], "little")
@@ -234,76 +288,40 @@ class SharedMemoryCounters:
         return not seconds or not 0 <= int(now * _PARTS / seconds) - newest < _RING
 
 
-class _State:
-    """How far a window is filled at a moment.
+class _Record:
+    """What a process knows of a window's record.
 
     Args:
-        window: Which.
-        part: The part that runs now.
-        moment: The moment of it that is now, between two whole ones.
-        place: Where the record is.
-        parts: The counts of its parts, and the moments of their last units.
+        place: Where it is.
+        name: Its name, while it is there.
+
+    Attributes:
+        newest: Where the number of its newest part is, in units of 8 bytes.
+        part: The part that ran when this process looked last; what follows is as it was then.
+        count: Where the count of that part is, in units of 4 bytes.
+        last: Where the moment of its last unit is, in units of 2 bytes.
+        goes: The moment of it at which the units of the oldest part leave the window.
+        ended: The units of all parts that had ended, and those without the oldest part's.
+        oldest: The places of the oldest part that holds units, with the oldest part and without it.
+        moment: The moment that is now.
+        age: Whether the oldest part's units have left the window now.
+        used: The units in the window now.
     """
 
-    __slots__ = ("age", "count", "last", "left", "moment", "part", "parts", "window")
+    __slots__ = (
+        *("place", "name", "newest", "part", "count", "last", "goes", "ended", "oldest"),
+        *("moment", "age", "used"),
+    )
 
-    def __init__(self, window: Window, part: int, moment: float, place: int, parts: bytes) -> None:
-        self.window = window
-        self.part = part
-        self.moment = ceil(moment)
-        at = part % _RING
-        self.count = (place + _COUNTS) // 4 + at
-        self.last = (place + _LAST) // 2 + at
-        self.parts = parts
-        counts = _counts(parts)
-        self.left = window.most - sum(counts)
-        self.age = 0
-        oldest = counts[(at + 1) % _RING]
-        if oldest and self._last_of(0) <= moment:  # it has been a period since
-            self.left += oldest
-            self.age = 1
-
-    def level(self, now: float, taken: int) -> Level:
-        """What the caller is told, who took a unit or none."""
-        left = self.left - taken
-        if left >= 0:
-            return Level(self.window, left, self._reset(now, taken), not self.left)
-        return Level(self.window, 0, self._reset_of_overdrawn(now), True)
-
-    def _reset(self, now: float, taken: int) -> float:
-        """Seconds until more units are left than now."""
-        counted = self._oldest_first().lstrip(b"\0")
-        if counted:
-            age = _RING - (len(counted) + 3) // 4
-            return self._gone(age, self.moment if taken and age == _PARTS else self._last_of(age), now)
-        if taken:
-            return self._gone(_PARTS, self.moment, now)
-        return 0.0 if self.window.most else self.window.seconds
-
-    def _reset_of_overdrawn(self, now: float) -> float:
-        """The same where more was used than may be: seconds until one unit is left."""
-        left = self.left
-        for age, count in enumerate(_counts(self._oldest_first())):
-            left += count
-            if left > 0:
-                return self._gone(age, self._last_of(age), now)
-        return self.window.seconds
-
-    def _oldest_first(self) -> bytes:
-        """The counts of the parts by age, without what has left the window."""
-        split = 4 * ((self.part + 1) % _RING)
-        counts = self.parts[split : 4 * _RING] + self.parts[:split]
-        return bytes(4) + counts[4:] if self.age else counts
-
-    def _last_of(self, age: int) -> int:
-        """The moment of the last unit in a part, given its place, the oldest first."""
-        found: int = _moment(self.parts, _LAST - _COUNTS + 2 * ((self.part + 1 + age) % _RING))[0]
-        return found
-
-    def _gone(self, age: int, moment: int, now: float) -> float:
-        """Seconds until the units of a part have left the window; rather a moment more than less."""
-        since = self.part - _PARTS + age + (moment + 1) / _MOMENTS
-        return since * self.window.seconds / _PARTS + self.window.seconds - now
+    def __init__(self, place: int, name: bytes) -> None:
+        self.place = place
+        self.name = name
+        self.newest = place // 8 + 3
+        self.part = -1
+        self.count = self.last = self.goes = 0
+        self.ended = self.oldest = (0, 0)
+        self.moment = self.used = 0
+        self.age = False
 
 
 def _boot() -> str:
