@@ -93,11 +93,10 @@ class Changes:
         """
         self._check_open()
         changes = dict(body)
-        if not changes:
-            raise BadRequest("nothing is to be changed: the body is empty")
-        if changes.get("name", name) != name:
+        if changes.pop("name", name) != name:
             raise InvalidRequest.field("name", "a route keeps its name; create another and delete this one")
-        changes.pop("name", None)
+        if not changes:
+            raise BadRequest("nothing is to be changed: the body names no setting")
         self._not_configured(name)
         if changes.keys() & {"limit", "limits"} and self._live.limits_set(name) is not None:
             raise Conflict(

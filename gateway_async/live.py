@@ -149,6 +149,8 @@ class LiveGateway:
             self._check_names(self._config)
         except Unavailable as down:
             self._failed(down)
+        if self._polling is not None:
+            await _end(self._polling)  # of another loop
         self._polling = asyncio.create_task(self._poll())
 
     async def configure(self, config: GatewayConfig) -> None:
@@ -188,7 +190,7 @@ class LiveGateway:
     async def aclose(self) -> None:
         """Follow the store no more, and let go of it and of the connections to the providers."""
         for task in (self._polling, self._refreshing, *self._taking_up):
-            if task is not None and not task.done() and not task.get_loop().is_closed():
+            if task is not None:
                 await _end(task)
         self._polling = self._refreshing = None
         await self.gateway.aclose()
@@ -316,8 +318,10 @@ _NOTHING = _Made(-1, None)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """End a task; one of another loop ends when that loop gets to it."""
+    """End a task, if it still runs; one of another loop ends when that loop gets to it."""
     loop = task.get_loop()
+    if task.done() or loop.is_closed():
+        return
     loop.call_soon_threadsafe(task.cancel)
     if loop is asyncio.get_running_loop():
         await asyncio.wait([task])

@@ -155,10 +155,8 @@ async def test_a_gateway_that_is_killed_keeps_what_it_acknowledged(
 
     while made < CHANGES:
         with running(tmp_path, FILE, workers=2, env=env) as gateway:
-            crowd.after, crowd.enough = (
-                crowd.acknowledged + random.randrange(250, MOST_AT_ONCE),
-                asyncio.Event(),
-            )
+            wanted = min(random.randrange(250, MOST_AT_ONCE), CHANGES - made)
+            crowd.after, crowd.enough = crowd.acknowledged + wanted, asyncio.Event()
             async with asyncio.TaskGroup() as group:
                 for _ in range(CLIENTS):
                     group.create_task(crowd.change(gateway))

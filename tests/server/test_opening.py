@@ -58,6 +58,24 @@ async def test_a_gateway_in_this_process_tries_again(damaged: Path) -> None:
         assert (await client.get_route("chat")).name == "chat"
 
 
+def test_a_gateway_in_two_loops_by_turns_follows_its_store_once(tmp_path: Path) -> None:
+    """It follows it in the loop of the last call, and in none when it is closed."""
+    client = AsyncGatewayClient.local({**CONFIG, "store": f"sqlite:///{tmp_path / 'gateway.db'}"})
+    with asyncio.Runner() as one, asyncio.Runner() as two:
+        for runner in (one, two) * 3:
+            runner.run(client.get_route("chat"))
+        assert [runner.run(others()) for runner in (one, two)] == [0, 1]
+        two.run(client.aclose())
+        assert two.run(others()) == 0
+
+
+async def others() -> int:
+    """The tasks of the running loop, once those that were told to end have ended."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return len(asyncio.all_tasks()) - 1
+
+
 async def test_apps_that_opened_are_closed_when_one_beside_them_does_not(
     damaged: Path, tmp_path: Path
 ) -> None:

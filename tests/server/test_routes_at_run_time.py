@@ -1,10 +1,9 @@
 """Routes and limits that change while gateways run: on every worker, on every gateway, after a restart, under load."""
 
 import asyncio
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -15,13 +14,10 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 
-from gateway_async.stores import open_store
-from gateway_async.stores.base import AuditEntry, StoredRoute
-from gateway_async.vault import Vault
 from tests.stores.servers import PASSWORD, Postgres
 from tests.support.configs import ADMIN, AS_ADMIN, HELLO, Json, offline
 from tests.support.crowd import crowd
-from tests.support.server import Server, environment, run_command, running, wait_until, write_config
+from tests.support.server import Server, running, wait_until
 
 ROUTES, LIMITS = "/api/2.0/gateway/routes/", "/api/2.0/gateway/limits/"
 SECRET = Fernet.generate_key().decode()
@@ -45,7 +41,12 @@ def new_name() -> str:
 
 def chat(name: str, **more: Any) -> Json:
     """A route of the offline provider, as it is created."""
-    return {"name": name, "route_type": "llm/v1/chat", "model": {"provider": "offline", "name": "echo"}, **more}
+    return {
+        "name": name,
+        "route_type": "llm/v1/chat",
+        "model": {"provider": "offline", "name": "echo"},
+        **more,
+    }
 
 
 def openai(name: str) -> Json:

@@ -309,7 +309,6 @@ def test_routes_are_made_and_changed_on_the_command_line(
         routes("update", name, "-", "--json", text=json.dumps({"model": {"name": "gpt-other"}}))
     )
     assert updated["model"] == {"name": "gpt-other", "provider": "openai"}
-    assert json.loads(routes("export", name, "--json"))["endpoints"][0]["name"] == name
     assert name in routes("delete", name)
     assert admin.get(ROUTES + name).status_code == 404
 
@@ -329,7 +328,6 @@ def test_limits_are_set_and_told_on_the_command_line(admin: httpx.Client, name: 
     assert all(word in said for word in ("100 calls", "for each caller", "50000 tokens"))
     assert told == made(admin.get(LIMITS + name))
     assert [limit["renewal_period"] for limit in told["limits"]] == ["minute", "hour", "day"]
-    assert "no limits" in limits("set", name)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +337,6 @@ def test_limits_are_set_and_told_on_the_command_line(admin: httpx.Client, name: 
         (("routes", "create", "-"), '{"name": "x", "model": {"provider": "offline"}}', 1, "route_type"),
         (("routes", "delete", "filed"), None, 1, "configuration file"),
         (("limits", "set", "filed", "ten/minute"), None, 2, "is no limit"),
-        (("limits", "set", "filed", "10/moment"), None, 1, "moment"),
     ],
 )
 def test_errors_of_the_command_line(

@@ -22,6 +22,7 @@ WAYS_OUT = {
     "SQLITE_CANTOPEN": "see that the file is there, and that the gateway's user may read and write it",
     "SQLITE_CORRUPT": "the file is damaged; put a copy in its place, or move it away to begin anew",
     "SQLITE_FULL": "there is no room left on the disk",
+    "SQLITE_IOERR": "see that the disk is whole, and that there is room left on it",
     "SQLITE_NOTADB": "the file is no SQLite database; name another one",
     "SQLITE_READONLY": "see that the gateway's user may write the file and its directory",
 }
