@@ -80,20 +80,28 @@ class StoreVault:
         return self._vault().open(sealed)
 
     async def match(self, store: Store) -> None:
-        """Accept a store whose routes are encrypted with this secret; one without routes will be.
+        """Accept a store whose routes can be opened with this secret, as those of one without any.
 
         Raises:
             ConfigError: They are encrypted with another.
         """
         mine = self._vault().fingerprints
         found = await store.fingerprint(mine[0])
-        if found not in mine and not await store.routes.versions():
+        if found not in mine and await self._opens_all(store):
             found = await store.fingerprint(mine[0], instead_of=found)
         if found not in mine:
             raise ConfigError(
                 f"the routes in {shown(self._store)} are encrypted with another secret than this gateway "
                 f"has; give the one that the first gateway on this store made or was given, in {VARIABLE}"
             )
+
+    async def _opens_all(self, store: Store) -> bool:
+        try:
+            for route in await store.routes.read(list(await store.routes.versions())):
+                self.open(route.sealed)
+        except ConfigError:
+            return False
+        return True
 
     def _vault(self) -> Vault:
         if self._opened is None:

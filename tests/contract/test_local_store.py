@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from gateway_async import AsyncGatewayClient, GatewayError
 from gateway_async.call import Caller
@@ -122,3 +123,24 @@ async def test_a_store_without_routes_takes_another_secret(tmp_path: Path) -> No
     async with AsyncGatewayClient.local(config(tmp_path)) as client:
         await client.create_route("made", "llm/v1/chat", OFFLINE)
         assert (await client.query("made", HELLO))["object"] == "chat.completion"
+
+
+async def test_a_secret_is_replaced_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new one before the old; each route changed once; then the new one alone."""
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    model = {"provider": "openai", "name": "m", "config": {"openai_api_key": "sk-canary"}}
+
+    async def with_secret(secret: str, call: str, *arguments: Any) -> Any:
+        monkeypatch.setenv("GATEWAY_SECRET_KEY", secret)
+        async with AsyncGatewayClient.local(config(tmp_path)) as client:
+            return await getattr(client, call)(*arguments)
+
+    await with_secret(old, "create_route", "made", "llm/v1/chat", model)
+    with pytest.raises(ConfigError, match="another secret"):
+        await with_secret(new, "export_route", "made")
+    await with_secret(f"{new},{old}", "update_route", "made", {"drop_unsupported": True})
+
+    exported = await with_secret(new, "export_route", "made")
+    assert exported["model"]["config"] == {"openai_api_key": "$ROUTE_MADE_OPENAI_API_KEY"}
+    with pytest.raises(ConfigError, match="another secret"):
+        await with_secret(old, "export_route", "made")
