@@ -1,5 +1,6 @@
 """The HTTP surface, path by path, under the documented and the newer names."""
 
+import asyncio
 import base64
 import json
 import re
@@ -7,7 +8,8 @@ import re
 import httpx
 import pytest
 
-from tests.support.configs import AS_ADMIN, HELLO, ODD
+from gateway_server import create_app
+from tests.support.configs import AS_ADMIN, HELLO, ODD, offline
 
 ROUTES = "/api/2.0/gateway/routes/"
 ENDPOINTS = "/api/2.0/endpoints/"
@@ -273,3 +275,24 @@ def test_an_address_with_nothing_under_v1_is_404_as_openai_words_it(http: httpx.
 
     assert answer.status_code == 404
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_a_long_listing_lets_others_have_their_turn() -> None:
+    """Whoever asks for thousands of routes holds up no call."""
+    app = create_app({"endpoints": [offline(f"route-{number}", "chat") for number in range(3001)]})
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
+
+        async def turns(path: str) -> int:
+            asked, others = asyncio.create_task(http.get(path)), 0
+            while not asked.done():
+                await asyncio.sleep(0)
+                others += 1
+            assert (await asked).status_code == 200
+            return others
+
+        await http.get("/health")
+        assert await turns(ROUTES) >= await turns(ROUTES + "route-1") + 30
+        assert await turns(ENDPOINTS) >= await turns(ENDPOINTS + "route-1") + 30
+        assert await turns("/v1/models") >= await turns("/v1/models/route-1") + 2
+    await app.aclose()

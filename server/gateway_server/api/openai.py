@@ -1,5 +1,7 @@
 """`/v1`: OpenAI's own API, so that its clients work; `model` names the route."""
 
+import asyncio
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -49,6 +51,7 @@ class Models:
         while start is not None:
             page, start = self._live.gateway.routes(start, only)  # type: ignore[assignment] # None ends the loop
             models += [_model(route) for route in page]
+            await asyncio.sleep(0)  # others have their turn
         return _json({"object": "list", "data": models})
 
     async def retrieve(self, request: Request) -> Response:
