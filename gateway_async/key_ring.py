@@ -18,6 +18,7 @@ from gateway_async.errors import ConfigError, Unavailable
 from gateway_async.keys import REVOKED, Key, digest_of, from_stored, is_ours
 from gateway_async.server_config import Role
 from gateway_async.stores.base import KeyStore
+from gateway_async.tasks import ended
 
 ADMIN_KEY = "GATEWAY_ADMIN_KEY"
 """The variable of the environment that may hold an admin's key, and the name that this key has."""
@@ -164,6 +165,10 @@ class KeyRing:
                     raise
         return bool(found or self._for_callers)
 
+    async def aclose(self) -> None:
+        """Ask the store no more: what is asked is given up. The next request asks again."""
+        await self._asking.aclose()
+
     async def _ask(self, store: KeyStore, digest: bytes, at: object) -> None:
         stored = await store.find(digest)
         if stored is None:
@@ -229,6 +234,10 @@ class _Asking:
             self._is_down(loop)
         if not asked.done() or asked.cancelled() or not asked.result():
             raise _down()
+
+    async def aclose(self) -> None:
+        """Give up what is asked."""
+        await ended(*self._questions.values(), cancel=True)
 
     def _begin(self) -> None:
         self._questions: dict[object, asyncio.Task[bool]] = {}

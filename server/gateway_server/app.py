@@ -25,6 +25,7 @@ from gateway_async.key_changes import KeyChanges, check_names
 from gateway_async.key_ring import ADMIN_KEY, KeyRing
 from gateway_async.stores.base import AuditEntry
 from gateway_async.stores.places import store_address
+from gateway_async.tasks import ended
 from gateway_server.api import docs, health, invocations, keys, limits, openai, routes
 from gateway_server.audit import Refusals
 from gateway_server.dialects import dialect_of
@@ -67,6 +68,7 @@ class GatewayApp(Starlette):
         self.gateway = self.live.gateway
         self._kept = kept = self.live.store if store is not None else None
         self._opening: asyncio.Task[None] | None = None
+        self._open_in: asyncio.AbstractEventLoop | None = None
         self._path = path
         self._content = content
         self._watcher: asyncio.Task[None] | None = None
@@ -109,7 +111,7 @@ class GatewayApp(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the first opens what is needed, since a host may run no lifespan of a mounted app."""
         if scope["type"] == "http":
-            if self._opening is None or not self._opening.done():
+            if self._open_in is not asyncio.get_running_loop():
                 await self.open()
             if self.live.stale:
                 await self.live.catch_up()
@@ -118,23 +120,27 @@ class GatewayApp(Starlette):
         await super().__call__(scope, receive, send)
 
     async def open(self) -> None:
-        """Take up what the store holds, and follow it and the configuration file. May be called again.
+        """Take up what the store holds, and follow it and the configuration file. May be called again, in each loop.
 
         Raises:
             ConfigError: The store is none that this gateway can serve.
         """
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
+        loop = asyncio.get_running_loop()
+        if self._opening is None or self._opening.get_loop() is not loop:
+            self._opening = loop.create_task(self._open())
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
         try:
             await self.live.open()
         except BaseException:
-            self._opening = None  # the next request tries again; perhaps nobody is left who waits for this time
+            self._opening = (
+                None  # the next request tries again; perhaps nobody is left who waits for this time
+            )
             raise
         if self._path is not None:
             self._watcher = asyncio.create_task(watch(self._path, self._content, self._reload))
+        self._open_in = asyncio.get_running_loop()
 
     async def _reload(self, config: GatewayConfig) -> None:
         before = self.live.config
@@ -167,14 +173,13 @@ class GatewayApp(Starlette):
     async def aclose(self) -> None:
         """Close the connections, and follow file and store no more. The next request opens them again."""
         opening, self._opening = self._opening, None
-        if opening is not None:
-            await asyncio.wait([opening])
+        await ended(opening)
+        self._open_in = None
         watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.cancel()
-            await asyncio.wait([watcher])
+        await ended(watcher, cancel=True)
         self._access_lines.flush()
         await self.refusals.aclose()
+        await self.keys.aclose()
         await self.live.aclose()
 
 

@@ -11,6 +11,7 @@ from starlette.types import Scope
 from gateway_async.call import Caller
 from gateway_async.errors import GatewayError, PermissionDenied, Unauthenticated
 from gateway_async.stores.base import AuditEntry, AuditLog
+from gateway_async.tasks import ended
 
 FLUSH_SECONDS = 0.5
 """What is refused is written together this often; what is the same within that time is one line, with a count."""
@@ -73,8 +74,7 @@ class Refusals:
 
     async def aclose(self) -> None:
         """Write what waits."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
+        await ended(self._writing)
         await self._write()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -15,6 +15,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "secrets": "",
     "sse": "",
     "streaming": "",
+    "tasks": "",
     "provider_table": "",
     # Values and how they are checked.
     "schemas": "base_models",
@@ -35,7 +36,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "stores": "base_models errors",
     "vault": "errors stores",
     "keys": "call errors stores",
-    "key_ring": "config errors keys server_config stores",
+    "key_ring": "config errors keys server_config stores tasks",
     "key_changes": "call errors keys server_config stores validation",
     # The engine.
     "call": "config",

@@ -311,6 +311,21 @@ async def test_requests_with_one_new_key_ask_once() -> None:
     assert len(store.asked) == 1
 
 
+async def test_what_is_asked_ends_with_the_ring() -> None:
+    """The store is let go of next: nothing may take hold of it again. Nobody is told that its key is none."""
+    store = Store()
+    store.gate = asyncio.Event()
+    ring = Ring(store)
+    asking = asyncio.create_task(of(ring, make_key()))
+    await store.came.wait()
+
+    await ring.aclose()
+
+    with pytest.raises(Unavailable):
+        await asking
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_keys_that_somebody_makes_up_leave_the_store_time_for_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,20 @@
+"""Ends of tasks that belong to a loop."""
+
+import asyncio
+from typing import Any
+
+
+async def ended(*tasks: asyncio.Task[Any] | None, cancel: bool = False) -> None:
+    """Wait until tasks are done, however they end. Those of another loop are left to it: it may be gone, and they too.
+
+    Args:
+        tasks: The tasks; None is none.
+        cancel: Cancel them first.
+    """
+    loop = asyncio.get_running_loop()
+    mine = [task for task in tasks if task is not None and task.get_loop() is loop]
+    if cancel:
+        for task in mine:
+            task.cancel()
+    if mine:
+        await asyncio.wait(mine)
