@@ -8,7 +8,7 @@ four times a second. What can't be asked stays as it was.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -94,6 +94,7 @@ class LiveGateway:
         self._lock: tuple[asyncio.AbstractEventLoop | None, asyncio.Lock] = (None, asyncio.Lock())
         self._refreshing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
+        self._both: Set[str] = set()
         self._taking_up: set[asyncio.Task[None]] = set()
         self._problem: type[GatewayError] | None = None
 
@@ -281,10 +282,11 @@ class LiveGateway:
         self._limited = {name: kept for name, kept in self._limited.items() if name in self._limits}
         own = {route.name: self._with_limits(route) for route in self._config.routes}
         made = {name: self._with_limits(each.route) for name, each in self._made.items() if each.route}
-        for name in own.keys() & self._made.keys():
+        known, self._both = self._both, own.keys() & self._made.keys()
+        for name in self._both:
             if self._gives_way:
                 del own[name]
-            elif made.pop(name, None):
+            elif made.pop(name, None) and name not in known:
                 _log.warning("%s; the configuration's is served", in_both(name))
         if self._guarded:
             self.gateway.serve(own.values(), made.values())

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway_async import AsyncGatewayClient
+from gateway_async.call import Caller
 from gateway_async.errors import ConfigError, Unavailable
 from gateway_server import GatewayApp, create_app, lifespan
 from gateway_server.reload import watch
@@ -115,6 +116,26 @@ async def test_what_a_store_suffers_from_is_said_once(
 
     said = [record.getMessage().partition(";")[0] for record in caplog.records]
     assert said == ["away", "another secret", "the store answers again"]
+
+
+async def test_a_name_that_another_gateway_takes_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file's route goes on, and the log is not filled by the changes that come after."""
+    store = f"sqlite:///{tmp_path / 'gateway.db'}"
+    app, other = create_app(CONFIG, store=store), create_app({"endpoints": []}, store=store)
+    for each in (app, other):
+        await each.open()
+    made = {"route_type": "llm/v1/chat", "model": {"provider": "offline", "name": "other"}}
+    for name in ("chat", "second", "third"):
+        await other.changes.create_route({**made, "name": name}, Caller(admin=True))
+        await app.live.catch_up()
+
+    assert app.live.find("third").route.model.name == "other"
+    assert app.live.find("chat").route.model.name != "other"
+    assert caplog.text.count("the route 'chat' is in the configuration and in the store") == 1
+    for each in (app, other):
+        await each.aclose()
 
 
 async def test_a_changed_file_waits_for_a_store_that_is_away(tmp_path: Path) -> None:
