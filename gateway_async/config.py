@@ -330,10 +330,10 @@ class GatewayConfig(AliasedConfigModel):
 
     routes: list[RouteConfig] = Field(alias="endpoints")
     server: ServerConfig = ServerConfig()
-    store: str | None = None
+    store: str | None = Field(default=None, repr=False)  # a password may stand in it
     """Where routes, limits and keys made at run time are kept: `sqlite:///file.db` or `postgresql://…`."""
 
-    counters: str | None = None
+    counters: str | None = Field(default=None, repr=False)  # here too
     """Where limits are counted: `redis://…`; without it in the memory of this machine."""
 
     api_keys: list[KeyConfig] = Field(alias="keys", default=[])

@@ -2,17 +2,22 @@
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretStr
 
 MASK = "**********"
 """What stands where a key would."""
+
+LOGIN = re.compile(r"(https?://)([^/?#]*)@", re.IGNORECASE)
+"""How an address begins in which a user and a password stand."""
 
 
 class Secret(str):
@@ -22,6 +27,21 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"
+
+
+class AddressWithLogin(str):
+    """An address in which a user and a password stand; its `repr` does not show them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(without_login(self))
+
+
+def without_login(address: str) -> str:
+    """The address, a mask where a user and a password stand in it."""
+    login = LOGIN.match(address)
+    return f"{login[1]}{MASK}@{address[login.end() :]}" if login else address
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +143,7 @@ _AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
 
 
 def secrets_in(settings: Any) -> Iterator[Secret]:
-    """The keys in a provider's settings, at any depth."""
+    """The keys in a provider's settings, at any depth, and the passwords in its addresses."""
     for _, value in settings or ():
         if isinstance(value, Secret):
             yield value
@@ -131,6 +151,16 @@ def secrets_in(settings: Any) -> Iterator[Secret]:
             yield Secret(value.get_secret_value())
         elif isinstance(value, BaseModel):
             yield from secrets_in(value)
+        elif isinstance(value, str) and (login := LOGIN.match(value)):
+            yield from _password(login[2])
+
+
+def _password(login: str) -> Iterator[Secret]:
+    """The password in front of an address's host, in each form that it is sent or told in; without one, the user."""
+    user, _, password = login.partition(":")
+    yield Secret(b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode())
+    yield Secret(password or user)
+    yield Secret(unquote(password or user))
 
 
 def _content(path: str) -> str | None:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from gateway_async.secrets import MASK, Secret, resolve_secret
+from gateway_async.secrets import LOGIN, MASK, AddressWithLogin, Secret, resolve_secret, without_login
 
 ApiKey = Annotated[str, AfterValidator(Secret), PlainSerializer(lambda _: MASK, return_type=str)]
 """A secret: masked wherever it would show."""
@@ -23,11 +23,11 @@ def _address(value: str) -> str:
         right = False
     if not right or not value.isprintable() or " " in value:
         raise ValueError("this is no address; one begins with https:// or http:// and a host")
-    return value
+    return AddressWithLogin(value) if LOGIN.match(value) else value
 
 
-Address = Annotated[str, AfterValidator(_address)]
-"""The address of a server."""
+Address = Annotated[str, AfterValidator(_address), PlainSerializer(without_login, return_type=str)]
+"""The address of a server. A user and a password in it are masked wherever they would show."""
 
 CloudName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
 """The name of a project in Google's cloud; it stands in an address's path."""

@@ -15,9 +15,6 @@ from gateway_async.stores.base import StoredRoute
 
 Json = dict[str, Any]
 
-_LOGIN = re.compile(r"^(https?://)[^/?#]*@", re.IGNORECASE)
-"""How an address begins in which a user and a password stand."""
-
 
 class Seal(Protocol):
     """Keeps settings from those who read the store."""
@@ -149,6 +146,4 @@ def _with_names(settings: Any, name: str) -> Any:
         return {key: _with_names(value, f"{name}_{key.upper()}") for key, value in settings.items()}
     if isinstance(settings, list):
         return [_with_names(value, f"{name}_{index}") for index, value in enumerate(settings, 1)]
-    if settings == MASK:
-        return f"${name}"
-    return _LOGIN.sub(rf"\1{MASK}@", settings) if isinstance(settings, str) else settings
+    return f"${name}" if settings == MASK else settings

@@ -6,7 +6,7 @@ A provider module offers `provider`, a `Provider`. Bound to a model when the con
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from gateway_async.call import Answer, Call, StreamAnswer
@@ -18,11 +18,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """A request to send to a provider."""
+    """A request to send to a provider. Its `repr` shows neither keys, which an address may hold too, nor prompts."""
 
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     method: str = "POST"
     dropped: tuple[str, ...] = ()
     """Parameters that asked for something and are not in it; the caller is told."""
