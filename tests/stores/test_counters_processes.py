@@ -1,11 +1,13 @@
 """Counters that several processes of a machine share."""
 
+import asyncio
 import os
 import random
 import subprocess
 import sys
 import threading
 import time
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -124,8 +126,6 @@ def test_it_does_while_processes_are_killed(tmp_path: Path) -> None:
 
 
 def _left(path: Path, most: int) -> int:
-    import asyncio
-
     async def ask() -> int:
         counters = SharedMemoryCounters(path)
         (level,) = await counters.take([], [Window("hammered", most, 86_400)])
@@ -162,6 +162,22 @@ async def test_a_process_that_was_stopped_with_the_lock_stalls_nobody(tmp_path: 
 
     assert waited < 5
     assert [level.remaining for level in await counters.take([window])] == [0]
+    await counters.aclose()
+
+
+async def test_to_close_while_a_call_waits_for_the_lock_tells_it(tmp_path: Path) -> None:
+    """Nobody knows is what it learns, and nothing is counted."""
+    path, window = tmp_path / "counts", Window("a", 2, 3600)
+    counters = SharedMemoryCounters(path)
+    with path.open("rb") as other:
+        flock(other, LOCK_EX)
+        waiting = asyncio.ensure_future(counters.take([window]))
+        await asyncio.sleep(0)
+        await counters.aclose()
+        with pytest.raises(CountersUnavailable, match="closed"):
+            await waiting
+
+    assert [level.remaining for level in await counters.take([window])] == [1]
     await counters.aclose()
 
 
