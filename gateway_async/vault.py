@@ -1,5 +1,6 @@
 """Encryption of what the store holds of providers: their settings, keys among them, of routes made over the API."""
 
+import asyncio
 import hashlib
 import os
 import tempfile
@@ -85,7 +86,7 @@ class StoreVault:
         Raises:
             ConfigError: They are encrypted with another.
         """
-        mine = self._vault().fingerprints
+        mine = (await asyncio.to_thread(self._vault)).fingerprints
         found = await store.fingerprint(mine[0])
         if found not in mine and await self._opens_all(store):
             found = await store.fingerprint(mine[0], instead_of=found)

@@ -33,7 +33,7 @@ from gateway_server.middleware.access_log import AccessLines, AccessLog
 from gateway_server.middleware.auth import Auth, Unkeyed
 from gateway_server.middleware.body_limit import BodyLimit
 from gateway_server.middleware.request_id import RequestId
-from gateway_server.mount import mounted
+from gateway_server.mount import mounted, path_within
 from gateway_server.reload import read, watch
 from gateway_server.responses import LEFT, error_headers
 
@@ -134,10 +134,9 @@ class GatewayApp(Starlette):
         try:
             await self.live.open()
         except BaseException:
-            self._opening = (
-                None  # the next request tries again; perhaps nobody is left who waits for this time
-            )
+            self._opening = None  # the next request tries again, whoever waited for this time
             raise
+        await ended(self._watcher, cancel=True)  # which is of another loop
         if self._path is not None:
             self._watcher = asyncio.create_task(watch(self._path, self._content, self._reload))
         self._open_in = asyncio.get_running_loop()
@@ -252,16 +251,10 @@ def lifespan(*apps: GatewayApp) -> Callable[[Any], AbstractAsyncContextManager[N
     return run
 
 
-def _path(request: Request) -> str:
-    """The path within this app, without the prefix of a mount."""
-    path, prefix = request.scope["path"], request.scope.get("root_path", "")
-    return str(path.removeprefix(prefix))
-
-
 async def _on_gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     request.app.refusals.note(request.scope, error)
-    status, body = dialect_of(_path(request)).error(error)
+    status, body = dialect_of(path_within(request.scope)).error(error)
     response = Response(body, status, media_type="application/json")
     response.raw_headers += error_headers(error)
     return response

@@ -12,6 +12,7 @@ from gateway_async.call import Caller
 from gateway_async.errors import GatewayError, PermissionDenied, Unauthenticated
 from gateway_async.stores.base import AuditEntry, AuditLog
 from gateway_async.tasks import ended
+from gateway_server.mount import path_within
 
 FLUSH_SECONDS = 0.5
 """What is refused is written together this often; what is the same within that time is one line, with a count."""
@@ -55,8 +56,9 @@ class Refusals:
 
     def note(self, scope: Scope, error: GatewayError) -> None:
         """Note an error, if it refuses somebody something: who may not come in, or a change that is not made."""
-        changes = scope["method"] not in _READING and "/api/" in scope["path"] and 400 <= error.status < 500
-        if isinstance(error, Unauthenticated | PermissionDenied) or changes:
+        changes = scope["method"] not in _READING and path_within(scope).startswith("/api/")
+        refused = isinstance(error, Unauthenticated | PermissionDenied)
+        if refused or (changes and 400 <= error.status < 500):
             self.add(_entry(scope, error))
 
     def add(self, entry: AuditEntry) -> None:
@@ -110,7 +112,7 @@ class Refusals:
 def _entry(scope: Scope, error: GatewayError) -> AuditEntry:
     caller: Caller | None = scope.get("caller")
     client, request_id = scope.get("client"), scope.get("request_id")
-    action, target = subject(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")))
+    action, target = subject(scope["method"], path_within(scope))
     return AuditEntry(
         action=action,
         target=target,

@@ -5,6 +5,13 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 
+def path_within(scope: Scope) -> str:
+    """The path of a request as the app's router sees it: without the prefix of a mount."""
+    path: str = scope["path"]
+    prefix = scope.get("root_path", "").rstrip("/")
+    return path.removeprefix(prefix) if prefix and path.startswith(f"{prefix}/") else path
+
+
 def mounted(scope: Scope) -> Scope:
     """The scope with the mount's prefix where ASGI has it: in `root_path`, and at the beginning of `path`.
 

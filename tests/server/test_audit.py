@@ -12,6 +12,7 @@ from gateway_async.stores.base import AuditEntry
 from gateway_async.stores.memory import MemoryStore
 from gateway_server import audit
 from gateway_server.audit import Refusals, subject
+from gateway_server.mount import path_within
 
 
 class Log:
@@ -76,6 +77,21 @@ async def test_only_refusals_are_noted() -> None:
     await refusals.aclose()
 
     assert [(line.action, line.target) for line in log.lines] == [("route.create", ""), ("call", "other")]
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "within"),
+    [
+        ("/api/2.0/gateway/keys/", "", "/api/2.0/gateway/keys/"),
+        ("/ai/v1/embeddings", "/ai", "/v1/embeddings"),
+        ("/ai/v1/embeddings", "/ai/", "/v1/embeddings"),
+        ("/api/2.0/gateway/keys/", "/a", "/api/2.0/gateway/keys/"),
+        ("/ai", "/ai", "/ai"),
+    ],
+)
+def test_a_mount_s_prefix_is_whole_parts_of_the_path(path: str, prefix: str, within: str) -> None:
+    """Else what a request wants would be read from the rest of a word."""
+    assert path_within({"path": path, "root_path": prefix}) == within
 
 
 async def test_lines_are_written_soon_by_themselves() -> None:

@@ -13,6 +13,7 @@ from gateway_async.errors import GatewayError, PermissionDenied, Unauthenticated
 from gateway_async.key_ring import KeyRing
 from gateway_async.keys import SENT_AS, digest_of, is_ours, presented, require_admin
 from gateway_server.dialects import dialect_of
+from gateway_server.mount import path_within
 from gateway_server.responses import send_error
 
 OPEN_PATHS = frozenset({"/", "/docs", "/health", "/openapi.json"})
@@ -69,7 +70,7 @@ class Auth:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
+        path = path_within(scope)
         if path not in OPEN_PATHS:
             try:
                 scope["caller"] = await self._caller(scope, for_admins(scope["method"], path))
