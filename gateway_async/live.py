@@ -19,6 +19,7 @@ from gateway_async.gateway import Gateway, RouteEntry
 from gateway_async.network_guard import NetworkGuard
 from gateway_async.stores.base import Store, StoredRoute
 from gateway_async.stores.generation import Generation
+from gateway_async.tasks import ended
 
 POLL_SECONDS = 0.25
 """How often the store is asked for changes of other machines."""
@@ -150,8 +151,7 @@ class LiveGateway:
             self._check_names(self._config)
         except Unavailable as down:
             self._failed(down)
-        if self._polling is not None:
-            await _end(self._polling)  # of another loop
+        await ended(self._polling, cancel=True)  # which is of another loop
         self._polling = asyncio.create_task(self._poll())
 
     async def configure(self, config: GatewayConfig) -> None:
@@ -190,9 +190,7 @@ class LiveGateway:
 
     async def aclose(self) -> None:
         """Follow the store no more, and let go of it and of the connections to the providers."""
-        for task in (self._polling, self._refreshing, *self._taking_up):
-            if task is not None:
-                await _end(task)
+        await ended(self._polling, self._refreshing, *self._taking_up, cancel=True)
         self._polling = self._refreshing = None
         await self.gateway.aclose()
         await self.store.aclose()
@@ -317,16 +315,6 @@ class LiveGateway:
 
 
 _NOTHING = _Made(-1, None)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """End a task, if it still runs; one of another loop ends when that loop gets to it."""
-    loop = task.get_loop()
-    if task.done() or loop.is_closed():
-        return
-    loop.call_soon_threadsafe(task.cancel)
-    if loop is asyncio.get_running_loop():
-        await asyncio.wait([task])
 
 
 def in_both(name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 
 async def ended(*tasks: asyncio.Task[Any] | None, cancel: bool = False) -> None:
-    """Wait until tasks are done, however they end. Those of another loop are left to it: it may be gone, and they too.
+    """Wait until tasks are done, however they end; not for those of another loop, which may be gone, and they too.
 
     Args:
         tasks: The tasks; None is none.
@@ -14,7 +14,8 @@ async def ended(*tasks: asyncio.Task[Any] | None, cancel: bool = False) -> None:
     loop = asyncio.get_running_loop()
     mine = [task for task in tasks if task is not None and task.get_loop() is loop]
     if cancel:
-        for task in mine:
-            task.cancel()
+        for task in tasks:
+            if task is not None and not task.done() and not task.get_loop().is_closed():
+                task.get_loop().call_soon_threadsafe(task.cancel)
     if mine:
         await asyncio.wait(mine)

@@ -49,7 +49,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "upstream_proxy": "config errors http1 providers upstream",
     "provider_call": "call errors providers secrets upstream",
     "gateway": "call config errors network_guard policies provider_call providers secrets stores upstream validation",
-    "live": "config errors gateway network_guard stores",
+    "live": "config errors gateway network_guard stores tasks",
     "stored_routes": "config network_guard restricted secrets server_config stores",
     "changes": "base_models call config errors limit_config live stored_routes stores validation",
     "hosting": "changes config gateway live stored_routes stores",
