@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
-from starlette.routing import Route
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
 
 from gateway_async.keys import make_key
 from gateway_server import create_app
@@ -204,6 +206,22 @@ def test_who_may_only_look_learns_nothing_that_is_an_admin_s(gateway: Gateway) -
             for key in ("none", "caller", "bound"):
                 answer = http.request(method, path, headers=gateway.keys[key])
                 assert answer.status_code in (401, 403, 404, 405), (method, path, key)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["/gw", "/api", "", "/gw/gw", "/api/api", "/gw/%2e%2e", "/gw%2f", "/api/2.0"]
+)
+async def test_no_mount_moves_the_door(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway in somebody's service asks for an admin's key wherever it is mounted, and however that is written."""
+    monkeypatch.setenv("GATEWAY_ADMIN_KEY", ADMIN)
+    config = {"endpoints": [offline("mine", "chat")], "keys": [{"name": "ci", "key": CONFIGURED}]}
+    inner = create_app(config)
+    host = Starlette(routes=[Mount(at, app=inner) for at in ("/gw", "/api/2.0", "/api", "/")])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(host), base_url="http://host") as http:
+        for (method, path), key in itertools.product(doors(), ({}, {"x-api-key": CONFIGURED})):
+            answer = await http.request(method, prefix + path, content=BODY, headers=key)
+            assert answer.status_code in (401, 403, 404, 405), (method, path, answer.text)
+    await inner.aclose()
 
 
 # --- guessing keys ------------------------------------------------------------------------------------------------
