@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
@@ -107,6 +108,7 @@ class GatewayApp(Starlette):
             },
             lifespan=lifespan(self),
         )
+        self.router.redirect_slashes = False  # see `_with_the_other_slash`
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the first opens what is needed, since a host may run no lifespan of a mounted app."""
@@ -265,6 +267,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path, request.method
     if error.status_code == 404:
+        if (meant := _with_the_other_slash(request)) is not None:
+            return RedirectResponse(meant)
         docs_path = request.scope.get("root_path", "") + "/docs"
         told: GatewayError = NotFound(
             f"there is nothing at {method} {path}; GET {docs_path} shows what there is"
@@ -278,6 +282,20 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     response = await _on_gateway_error(request, told)
     response.headers.update(error.headers or {})
     return response
+
+
+def _with_the_other_slash(request: Request) -> str | None:
+    """The address that was meant, where a slash at its end is too much or is missing; None where it is not that.
+
+    Without a host, since the Host header says what its sender likes; and without a scheme, since whoever ends TLS in
+    front of this server knows it, and a key must not be sent again without TLS.
+    """
+    path, query = request.scope["path"], request.url.query
+    meant = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+    scope = {**request.scope, "path": meant}
+    if all(route.matches(scope)[0] is Match.NONE for route in request.app.routes):
+        return None
+    return quote(meant) + (f"?{query}" if query else "")
 
 
 def _methods_at(request: Request) -> list[str]:

@@ -318,6 +318,27 @@ def test_whoever_makes_up_names_forges_no_line_of_the_log(gateway: Gateway) -> N
     gateway.server.wait_for_log("FORGED")
 
 
+@pytest.mark.parametrize(
+    "path", [ROUTES[:-1], "/docs/", "/health/", "/v1/models/", ROUTES[:-1] + "?page_token=a%0d%0ab"]
+)
+def test_no_host_header_leads_a_caller_elsewhere(gateway: Gateway, path: str) -> None:
+    """Who forgot a slash is sent to the same server, by the same scheme: its key goes along."""
+    key = b"api-key: " + gateway.keys["caller"][b"Authorization"][7:]
+    for host in (
+        b"host: evil.example",
+        b"host: evil.example/x?",
+        b"x-forwarded-host: evil.example",
+        b"x-forwarded-proto: ftp",
+    ):
+        answer = _sent(gateway.server, request(f"GET {path}", key, host))
+        other = path.partition("?")[0]
+        meant = other[:-1] if other.endswith("/") else f"{other}/"
+        assert answer.startswith(b"HTTP/1.1 307 "), answer
+        assert b"\r\nlocation: %b%b\r\n" % (meant.encode(), path[len(other) :].encode()) in answer
+    for double in ("//evil.example/docs/", "//evil.example", "/%2fevil.example/docs/", "/\\evil.example/"):
+        assert b"location" not in _sent(gateway.server, request(f"GET {double}", key))
+
+
 # --- more than one request in one ---------------------------------------------------------------------------------
 
 HIDDEN = request("DELETE /api/2.0/gateway/routes/mine", b"authorization: Bearer " + ADMIN.encode())
