@@ -7,12 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+)
 
 from gateway_async.call import Caller
 from gateway_async.errors import AlreadyExists, ConfigError, Conflict, InvalidRequest, NotFound, NotSupported
 from gateway_async.keys import Key, Source, digest_of, hint_of, make_key
-from gateway_async.server_config import KeyConfig, Role, key_name
+from gateway_async.server_config import KeyConfig, Role, key_name, routes_of_key
 from gateway_async.stores.base import AuditEntry, KeyStore, Store, StoredKey
 from gateway_async.validation import invalid_request
 
@@ -47,9 +55,8 @@ def duration(written: object) -> float:
     return seconds
 
 
-def _routes(routes: list[str] | None) -> list[str] | None:
-    if routes is not None and not routes:
-        raise ValueError("a key without a route opens nothing; leave routes out for a key to all")
+def _routes(routes: list[str] | None, values: ValidationInfo) -> list[str] | None:
+    routes_of_key(routes, admin=values.data.get("role") is Role.ADMIN)
     for name in routes or ():
         if not re.fullmatch(r"[\w\-.]{1,200}", name):
             raise ValueError("the name of a route has letters, digits, '-', '_' and '.' only")
@@ -129,10 +136,6 @@ class KeyChanges:
         if self._own_key(wanted.name) is not None:
             raise AlreadyExists(
                 f"the key {wanted.name!r} is there already, outside of the store; choose another name"
-            )
-        if wanted.role is Role.ADMIN and wanted.routes is not None:
-            raise InvalidRequest.field(
-                "routes", "an admin may change every route, and call them all; leave it out"
             )
         key = make_key()
         stored = StoredKey(

@@ -4,12 +4,12 @@ import ipaddress
 from enum import Enum
 from typing import Any
 
-from pydantic import NonNegativeFloat, PositiveFloat, field_validator
+from pydantic import NonNegativeFloat, PositiveFloat, ValidationInfo, field_validator
 
 from gateway_async.base_models import ConfigModel
 from gateway_async.setting_types import ResolvedApiKey
 
-__all__ = ["KeyConfig", "Role", "ServerConfig", "UpstreamConfig", "key_name"]
+__all__ = ["KeyConfig", "Role", "ServerConfig", "UpstreamConfig", "key_name", "routes_of_key"]
 
 
 class ServerConfig(ConfigModel):
@@ -74,6 +74,12 @@ class KeyConfig(ConfigModel):
         """The name, once it is one."""
         return key_name(name)
 
+    @field_validator("routes")
+    @classmethod
+    def validate_routes(cls, routes: list[str] | None, values: ValidationInfo) -> list[str] | None:
+        """The routes, once they are what a key of this role can be for."""
+        return routes_of_key(routes, admin=values.data.get("role") is Role.ADMIN)
+
 
 class UpstreamConfig(ConfigModel):
     """What routes made over the API may reach and use. Those of the file may use all that the server can."""
@@ -104,6 +110,19 @@ def key_name(name: str) -> str:
     if name in ("nobody", "in-process"):
         raise ValueError(f"{name!r} is what the audit log calls whoever has no key; choose another")
     return name
+
+
+def routes_of_key(routes: list[str] | None, *, admin: bool) -> list[str] | None:
+    """The routes that a key may call, once there are some; None: all, as for an admin.
+
+    Raises:
+        ValueError: There are none; or it is an admin's key, which is for all.
+    """
+    if routes is not None and not routes:
+        raise ValueError("a key without a route opens nothing; leave routes out for a key to all")
+    if routes is not None and admin:
+        raise ValueError("an admin may change every route, and call them all; leave it out")
+    return routes
 
 
 def _network(written: Any) -> str:

@@ -57,10 +57,17 @@ def create(
     found = _read(file)
     wanted = found["endpoints"] if isinstance(found.get("endpoints"), list) else [found]
 
-    async def each(client: AsyncGatewayClient) -> list[Route]:
-        return [await client.create_route_from(endpoint) for endpoint in wanted]
+    made: list[Route] = []
 
-    _show(_ask(context, each), as_json=as_json)
+    async def each(client: AsyncGatewayClient) -> None:
+        for endpoint in wanted:
+            made.append(await client.create_route_from(endpoint))
+
+    try:
+        _ask(context, each)
+    finally:
+        if made or as_json:
+            _show(made, as_json=as_json)
 
 
 @routes.command()

@@ -148,6 +148,17 @@ def test_an_admin_s_key_that_can_be_guessed_is_refused() -> None:
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("role", "routes", "said"), [("caller", [], "opens nothing"), ("admin", ["chat"], "all")]
+)
+def test_a_key_of_the_file_is_for_routes_as_one_of_the_api(role: str, routes: list[str], said: str) -> None:
+    """For some, or for all; an admin's is for all."""
+    with pytest.raises(ValueError, match=said):
+        KeyConfig.model_validate(
+            {"name": "ci", "key": "configured-key-012345", "role": role, "routes": routes}
+        )
+
+
 async def test_a_stored_key_is_asked_for_once_until_the_store_changes() -> None:
     """Every request after the first is answered from memory; a change is seen at the next."""
     key = make_key()

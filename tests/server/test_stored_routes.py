@@ -313,6 +313,20 @@ def test_routes_are_made_and_changed_on_the_command_line(
     assert admin.get(ROUTES + name).status_code == 404
 
 
+def test_of_several_routes_those_that_were_made_are_told_though_the_next_is_refused(
+    admin: httpx.Client, name: str, gateway: Server
+) -> None:
+    """Whoever tries again knows which to leave out."""
+    command = ("routes", "--uri", gateway.url, "create", "-", "--json")
+    text = json.dumps({"endpoints": [chat(name), chat(name)]})
+
+    done = run_command(*command, env={"GATEWAY_API_KEY": ADMIN}, text=text)
+
+    assert done.returncode == 1
+    assert f"there is a route {name!r}" in done.stderr
+    assert [route["name"] for route in json.loads(done.stdout)] == [name]
+
+
 def test_limits_are_set_and_told_on_the_command_line(admin: httpx.Client, name: str, gateway: Server) -> None:
     """In words, and as JSON."""
     made(admin.post(ROUTES, json=chat(name)))
