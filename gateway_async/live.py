@@ -61,6 +61,8 @@ class LiveGateway:
         gateway: What serves.
         store: The store.
         revision: The store's revision that is served; -1 before it was read for the first time.
+        lenient: `open` raises nothing: what is wrong is logged, and the store is asked again and again. For a worker
+            that is born when others serve, which must not end with it.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class LiveGateway:
         self.gateway = gateway
         self.store = store
         self.revision = -1 if prepare else 0
+        self.lenient = False
         self._config = config
         self._read = read
         self._prepare = prepare
@@ -148,9 +151,12 @@ class LiveGateway:
             return
         try:
             await self._refresh()
-            self._check_names(self._config)
-        except Unavailable as down:
-            self._failed(down)
+            if not self.lenient:
+                self._check_names(self._config)
+        except GatewayError as problem:
+            if not (self.lenient or isinstance(problem, Unavailable)):
+                raise
+            self._failed(problem)
         await ended(self._polling, cancel=True)  # which is of another loop
         self._polling = asyncio.create_task(self._poll())
 

@@ -171,6 +171,7 @@ def worker_app() -> GatewayApp:
             "a worker can't begin with the configuration as it is:\n%s", wrong
         )
         sys.exit(1)
+    app.live.lenient = True  # `serve`'s caller has looked; and uvicorn ends all when one can't begin
     # What is there now stays: the collector need not look through it again and again while requests come.
     gc.collect()
     gc.freeze()

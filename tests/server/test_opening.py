@@ -138,6 +138,23 @@ async def test_a_name_that_another_gateway_takes_is_said_once(
         await each.aclose()
 
 
+async def test_a_worker_begins_whatever_became_of_the_store(damaged: Path, tmp_path: Path) -> None:
+    """The others serve, and would end with it: it serves the file's routes, and asks again."""
+    store = f"sqlite:///{tmp_path / 'other.db'}"
+    other = create_app({"endpoints": []}, store=store)
+    await other.open()
+    made = {"name": "chat", "route_type": "llm/v1/chat", "model": {"provider": "offline", "name": "other"}}
+    await other.changes.create_route(made, Caller(admin=True))
+    await other.aclose()
+
+    for address in (store, f"sqlite:///{damaged}"):
+        worker = create_app(CONFIG, store=address)
+        worker.live.lenient = True
+        await worker.open()
+        assert worker.live.find("chat").route.model.name != "other"
+        await worker.aclose()
+
+
 async def test_a_changed_file_waits_for_a_store_that_is_away(tmp_path: Path) -> None:
     """What could not be taken up without the store is taken up when it is back, not forgotten."""
     file = tmp_path / "config.yaml"
