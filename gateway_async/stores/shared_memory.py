@@ -161,9 +161,8 @@ class SharedMemoryCounters:
     def _count(self, records: Sequence["_Record"], amount: int) -> None:
         """Count units in the part that runs, once for each record."""
         for record in records if len(records) == 1 else set(records):
-            self._halves[record.last] = (
-                record.moment
-            )  # first: who is killed between the two lets nothing go early
+            # The moment first: who is killed between the two lets nothing go too early.
+            self._halves[record.last] = record.moment
             self._words[record.count] = min(self._words[record.count] + amount, _MOST)
 
     def _read(self, window: Window, now: float) -> "_Record":
