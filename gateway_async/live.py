@@ -11,8 +11,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from gateway_async.config import GatewayConfig, Limit, RouteConfig
 from gateway_async.errors import ConfigError, GatewayError, NotSupported, RouteNotFound, Unavailable
 from gateway_async.gateway import Gateway, RouteEntry
@@ -276,8 +274,10 @@ class LiveGateway:
     def _read_one(self, stored: StoredRoute) -> _Made:
         try:
             return _Made(stored.revision, self._read(stored))
-        except (GatewayError, ValidationError) as problem:
-            said = problem.message if isinstance(problem, GatewayError) else "it is no route any more"
+        except Exception as problem:  # noqa: BLE001 - whatever is wrong with one route, the others are served
+            said = "it is no route any more"
+            if isinstance(problem, GatewayError):
+                said = problem.message
             _log.warning("the route %r of the store is not served: %s", stored.name, said)
             return _Made(stored.revision, None, said)
 

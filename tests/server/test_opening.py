@@ -11,7 +11,9 @@ import pytest
 
 from gateway_async import AsyncGatewayClient
 from gateway_async.call import Caller
-from gateway_async.errors import ConfigError, Unavailable
+from gateway_async.errors import ConfigError, NotSupported, Unavailable
+from gateway_async.stores.base import AuditEntry, StoredRoute
+from gateway_async.vault import Vault
 from gateway_server import GatewayApp, create_app, lifespan
 from gateway_server.reload import watch
 from tests.support.configs import Json, offline
@@ -153,6 +155,23 @@ async def test_a_worker_begins_whatever_became_of_the_store(damaged: Path, tmp_p
         await worker.open()
         assert worker.live.find("chat").route.model.name != "other"
         await worker.aclose()
+
+
+async def test_a_route_that_can_not_be_read_costs_no_other(tmp_path: Path) -> None:
+    """Such as one whose row somebody changed by hand; a call of it says so."""
+    app = create_app(CONFIG, store=f"sqlite:///{tmp_path / 'gateway.db'}")
+    await app.open()
+    entry = AuditEntry(action="route.create", target="odd", actor="somebody")
+    sealed = Vault([(tmp_path / "gateway.db-secret").read_text()]).seal({})
+    await app.live.store.routes.create(StoredRoute(name="odd", document={}, sealed=sealed), entry)
+
+    made = {"name": "made", "route_type": "llm/v1/chat", "model": {"provider": "offline", "name": "echo"}}
+    await app.changes.create_route(made, Caller(admin=True))
+
+    assert app.live.find("made").route.name == "made"
+    with pytest.raises(NotSupported, match="'odd' can't be served: it is no route any more"):
+        app.live.find("odd")
+    await app.aclose()
 
 
 async def test_a_changed_file_waits_for_a_store_that_is_away(tmp_path: Path) -> None:
