@@ -17,6 +17,9 @@ from gateway_server.mount import path_within
 FLUSH_SECONDS = 0.5
 """What is refused is written together this often; what is the same within that time is one line, with a count."""
 
+LAST_SECONDS = 2.0
+"""So long the end of the app waits for what is written last."""
+
 MOST_WAITING = 1000
 """Lines that wait to be written; beyond that, refusals are only counted."""
 
@@ -75,14 +78,21 @@ class Refusals:
             loop.call_later(FLUSH_SECONDS, self._begin, loop)
 
     async def aclose(self) -> None:
-        """Write what waits."""
-        await ended(self._writing)
-        await self._write()
+        """Write what waits, unless the audit log takes too long over it."""
+        try:
+            async with asyncio.timeout(LAST_SECONDS):
+                await ended(self._writing)
+                await self._write()
+        except TimeoutError:
+            await ended(self._writing, cancel=True)
+            self._take()
+            _log.error("the audit log does not answer, the last refusals are in this log only")
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._writing = loop.create_task(self._write())
 
-    async def _write(self) -> None:
+    def _take(self) -> list[AuditEntry]:
+        """The lines that wait, which the log gets now."""
         waiting, self._waiting = self._waiting, {}
         lost, self._lost = self._lost, 0
         entries = [
@@ -90,11 +100,14 @@ class Refusals:
             for entry, (count, at, request_id) in waiting.items()
         ]
         _say(entries, lost)
-        audit = self._audit()
+        return entries
+
+    async def _write(self) -> None:
+        entries, audit = self._take(), self._audit()
         try:
             if audit is not None and entries:
                 await audit.record(entries)
-            self._failing = False
+                self._failing = False
         except Exception as problem:  # noqa: BLE001 - a refusal that can't be kept must not become a failure
             if not self._failing:
                 _log.error("the audit log can't be written, refusals are in this log only: %s", problem)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from gateway_async.config import GatewayConfig
@@ -126,7 +127,7 @@ async def _make_first_key(store: Store, wanted: Path, taken: Collection[str]) ->
 def _file_of_one(keys: list[StoredKey], wanted: Path) -> Path | None:
     """The file that was made for one of these keys, if there is one."""
     digests = {key.digest for key in keys if key.role == "admin"}
-    for path in (wanted, *wanted.parent.glob(f"{wanted.name}-*")):
+    for path in (wanted, *wanted.parent.glob(f"{escape(wanted.name)}-*")):
         try:
             if digest_of(path.read_bytes().strip()) in digests:
                 return path

@@ -109,6 +109,30 @@ async def test_lines_are_written_soon_by_themselves() -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_a_log_that_does_not_answer_holds_up_no_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lines are in the other log."""
+    monkeypatch.setattr(audit, "LAST_SECONDS", 0.05)
+    monkeypatch.setattr(audit, "FLUSH_SECONDS", 0.0)
+    log, came = Log(), asyncio.Event()
+
+    async def record(entries: Sequence[AuditEntry]) -> None:
+        came.set()
+        await asyncio.Event().wait()
+
+    log.record = record  # type: ignore[method-assign] # it never answers
+    refusals = Refusals(lambda: log)
+    refusals.note(scope(), Unauthenticated("no key"))
+    await came.wait()
+    refusals.note(scope(), PermissionDenied("not yours"))
+
+    async with asyncio.timeout(30):
+        await refusals.aclose()
+
+    assert all(said in caplog.text for said in ("no key", "not yours", "does not answer"))
+
+
 async def test_a_log_that_can_t_be_written_fails_no_request(caplog: pytest.LogCaptureFixture) -> None:
     """It is said once, the refusals are in the ordinary log, and it goes on when the store is back."""
     log = Log()

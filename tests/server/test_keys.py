@@ -107,8 +107,8 @@ def test_the_first_admin_s_key_is_in_a_file_for_its_owner_only(guarded: Server) 
 class Start:
     """A start of a gateway up to where it would listen; again and again on one store."""
 
-    def __init__(self, folder: Path) -> None:
-        self.address = f"sqlite:///{folder / 'gateway.db'}"
+    def __init__(self, folder: Path, name: str = "gateway.db") -> None:
+        self.address = f"sqlite:///{folder / name}"
 
     async def __call__(self, host: str = "127.0.0.1") -> Path | None:
         """Where the first admin's key is."""
@@ -184,7 +184,9 @@ async def test_who_lost_every_admin_s_key_gets_another_at_the_next_start(
 ) -> None:
     """Under another name and in a file of its own: what is there is never overwritten."""
     monkeypatch.delenv("GATEWAY_ADMIN_KEY", raising=False)
-    start = Start(tmp_path)
+    folder = tmp_path / "a[1]"
+    folder.mkdir()
+    start = Start(folder, "gateway[1].db")
     first = await start()
     assert first is not None
     before = first.read_text()
