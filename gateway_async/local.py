@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from gateway_async.call import Answer, Caller, StreamAnswer
 from gateway_async.config import GatewayConfig
 from gateway_async.errors import GatewayError, InvalidRequest
-from gateway_async.hosting import host
+from gateway_async.live.hosting import host
 from gateway_async.paging import decode_token, encode_token
 from gateway_async.streaming import ChunkSource
 from gateway_async.validation import decode, json_object, refuse_model

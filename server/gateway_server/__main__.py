@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line; without the extra `server`, say how to get it."""
     try:
-        from gateway_server.cli import run
+        from gateway_server.cli.main import run
     except ImportError as absent:
         if absent.name is None or absent.name.split(".")[0] in (
             "gateway_async",

@@ -21,9 +21,9 @@ from starlette.types import Receive, Scope, Send
 from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
 from gateway_async.errors import GatewayError, MethodNotAllowed, NotFound, Unavailable, error_code
-from gateway_async.hosting import host
-from gateway_async.key_changes import KeyChanges, check_names
-from gateway_async.key_ring import ADMIN_KEY, KeyRing
+from gateway_async.keys.changes import KeyChanges, check_names
+from gateway_async.keys.ring import ADMIN_KEY, KeyRing
+from gateway_async.live.hosting import host
 from gateway_async.stores.base import AuditEntry
 from gateway_async.stores.places import store_address
 from gateway_async.tasks import ended

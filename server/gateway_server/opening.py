@@ -10,14 +10,14 @@ from pathlib import Path
 
 from gateway_async.config import GatewayConfig
 from gateway_async.errors import AlreadyExists, ConfigError
-from gateway_async.key_changes import check_names, opens
-from gateway_async.key_ring import ADMIN_KEY, KeyRing
-from gateway_async.keys import digest_of, hint_of, is_ours, make_key
-from gateway_async.live import in_both
+from gateway_async.keys.changes import check_names, opens
+from gateway_async.keys.key import digest_of, hint_of, is_ours, make_key
+from gateway_async.keys.ring import ADMIN_KEY, KeyRing
+from gateway_async.live.live_gateway import in_both
+from gateway_async.live.vault import StoreVault
 from gateway_async.stores import open_store
 from gateway_async.stores.base import AuditEntry, Store, StoredKey
 from gateway_async.stores.places import beside
-from gateway_async.vault import StoreVault
 from gateway_server.middleware.auth import Unkeyed
 
 FIRST_KEY = "admin"

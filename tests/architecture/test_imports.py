@@ -34,26 +34,22 @@ MAY_IMPORT: Mapping[str, str] = {
     "credentials": "errors provider_config",
     # What is kept.
     "stores": "base_models errors",
-    "vault": "errors stores",
-    "keys": "call errors stores",
-    "key_ring": "config errors keys server_config stores tasks",
-    "key_changes": "call errors keys server_config stores validation",
+    "keys": "call config errors server_config stores tasks validation",
     # The engine.
     "call": "config",
     "providers": "call config credentials errors plugins provider_table schemas secrets sse",
     "provider": "base_models call config errors providers setting_types",
     "policies": "call config errors limit_config stores",
     "network_guard": "config errors",
-    "restricted": "config config_file errors network_guard provider_config provider_names secrets server_config setting_types validation",
     "upstream": "config errors http1 network_guard providers",
     "upstream_proxy": "config errors http1 providers upstream",
     "provider_call": "call errors providers secrets upstream",
     "gateway": "call config errors network_guard policies provider_call providers secrets stores upstream validation",
-    "live": "config errors gateway network_guard stores tasks",
-    "stored_routes": "config network_guard restricted secrets server_config stores",
-    "changes": "base_models call config errors limit_config live stored_routes stores validation",
-    "hosting": "changes config gateway live stored_routes stores",
-    "local": "call config errors hosting paging streaming validation wire",
+    "live": (
+        "base_models call config config_file errors gateway limit_config network_guard provider_config provider_names "
+        "secrets server_config setting_types stores tasks validation"
+    ),
+    "local": "call config errors live paging streaming validation wire",
     # The client.
     "address": "errors",
     "error_responses": "errors",
@@ -68,7 +64,6 @@ MAY_IMPORT: Mapping[str, str] = {
 
 LATER: Mapping[str, str] = {
     "client": "config_file local transport",  # the engine only where a client is `local`; httpx only where it is not
-    "hosting": "vault",  # cryptography for those who have a store
     "upstream": "upstream_proxy",  # aiohttp for those who have a proxy
 }
 """Part → the parts that it may import within a function, because not every user has or pays for what they need."""
@@ -79,7 +74,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "aiosqlite": {"gateway_async.stores.sql.sqlite"},
     "asyncpg": {"gateway_async.stores.sql.postgres"},
     "botocore": {"gateway_async.credentials.aws", "gateway_async.providers.bedrock.events"},
-    "cryptography": {"gateway_async.vault"},
+    "cryptography": {"gateway_async.live.vault"},
     "databricks": {"gateway_async.credentials.databricks"},
     "google": {"gateway_async.credentials.google"},
     "httptools": {"gateway_async.http1.connection"},
@@ -87,13 +82,13 @@ ONLY_IN: Mapping[str, set[str]] = {
     "limits": {"gateway_async.limit_config", "gateway_async.stores.redis_pipeline"},
     "platformdirs": {"gateway_async.stores.places"},
     "redis": {"gateway_async.stores.redis", "gateway_async.stores.redis_pipeline"},
-    "rich": {f"gateway_server.{name}" for name in ("cli", "cli_keys", "cli_routes", "console")},
+    "rich": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "console")},
     "tenacity": {"gateway_async.retries"},
-    "typer": {f"gateway_server.{name}" for name in ("cli", "cli_keys", "cli_routes", "cli_store", "console")},
+    "typer": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "store", "console")},
     "uvicorn": {"gateway_server.process", "gateway_server.slow"},
     "uvloop": {"gateway_sync._loop"},
     "watchfiles": {"gateway_server.reload"},
-    "yaml": {"gateway_async.config_file", "gateway_server.cli_routes"},
+    "yaml": {"gateway_async.config_file", "gateway_server.cli.routes"},
 }
 """Package of somebody else's → the modules that import it. So much must be changed when it is replaced."""
 
@@ -112,24 +107,21 @@ BASE = {"anyio", "httpx", "pydantic", "pydantic_core", "tenacity"}
 NEEDS_AN_EXTRA = {
     *(
         "call",
-        "changes",
         "config_file",
         "gateway",
-        "hosting",
         "http1",
+        "keys",
         "live",
         "local",
         "policies",
         "provider",
         "provider_call",
         "providers",
-        "restricted",
-        "stored_routes",
         "stores",
         "upstream",
         "upstream_proxy",
     ),
-    *("key_changes", "validation", "vault", "zero_config"),
+    *("validation", "zero_config"),
 }
 """The parts of `gateway_async` that the extra `local` is for."""
 

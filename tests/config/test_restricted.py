@@ -12,9 +12,9 @@ import pytest
 from gateway_async.base_models import ConfigModel
 from gateway_async.config import RouteConfig
 from gateway_async.errors import InvalidRequest
+from gateway_async.live.restricted import restricted_route, written_plainly
 from gateway_async.network_guard import addresses_in
 from gateway_async.provider_config import PROVIDER_CONFIGS
-from gateway_async.restricted import restricted_route, written_plainly
 from gateway_async.secrets import only_listed, resolve_secret, secrets_in
 from gateway_async.server_config import UpstreamConfig
 from gateway_async.setting_types import UsesServerCredentials

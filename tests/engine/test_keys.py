@@ -6,11 +6,12 @@ import math
 
 import pytest
 
-from gateway_async import key_ring, keys
 from gateway_async.config import KeyConfig
 from gateway_async.errors import ConfigError, Unauthenticated, Unavailable
-from gateway_async.key_ring import KeyRing
-from gateway_async.keys import digest_of, from_stored, hint_of, is_ours, make_key, presented
+from gateway_async.keys import key as keys
+from gateway_async.keys import ring as key_ring
+from gateway_async.keys.key import digest_of, from_stored, hint_of, is_ours, make_key, presented
+from gateway_async.keys.ring import KeyRing
 from gateway_async.server_config import Role
 from gateway_async.stores.base import StoredKey
 from tests.support.tasks import others_done

@@ -6,8 +6,8 @@ import pytest
 
 from gateway_async.config import RouteConfig
 from gateway_async.errors import InvalidRequest
+from gateway_async.live.restricted import restricted_route
 from gateway_async.network_guard import addresses_in
-from gateway_async.restricted import restricted_route
 from gateway_async.server_config import UpstreamConfig
 from tests.plugins.conftest import Install
 

@@ -18,7 +18,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from gateway_async.keys import make_key
+from gateway_async.keys.key import make_key
 from gateway_server import create_app
 from tests.support.configs import ADMIN, AS_ADMIN, HELLO, KEY, Json, offline, upstream_route
 from tests.support.raw import chunked, request

@@ -21,7 +21,7 @@ import pytest
 
 from gateway_async import GatewayError
 from gateway_async.config_file import load_config
-from gateway_async.keys import make_key
+from gateway_async.keys.key import make_key
 from gateway_async.provider_config import PROVIDER_CONFIGS
 from gateway_server import create_app
 from tests.stores.redis_server import RedisServer, redis_server

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway_server.cli import app
+from gateway_server.cli.main import app
 from tests.support.configs import KEY, offline, upstream_route
 from tests.support.server import Server, command, end, environment, run_command, running, write_config
 from tests.support.upstream import HOLD, MockUpstream, delta, stream

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway_async.keys import is_ours
-from gateway_server.cli import app
+from gateway_async.keys.key import is_ours
+from gateway_server.cli.main import app
 from tests.support.configs import ADMIN, offline
 from tests.support.server import write_config
 

@@ -12,8 +12,8 @@ import pytest
 from gateway_async import AsyncGatewayClient
 from gateway_async.call import Caller
 from gateway_async.errors import ConfigError, NotSupported, Unavailable
+from gateway_async.live.vault import Vault
 from gateway_async.stores.base import AuditEntry, StoredRoute
-from gateway_async.vault import Vault
 from gateway_server import GatewayApp, create_app, lifespan
 from gateway_server.reload import watch
 from tests.support.configs import Json, offline

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway_async.call import Caller
-from gateway_async.key_changes import KeyChanges
+from gateway_async.keys.changes import KeyChanges
 from gateway_server import create_app
 from tests.support.configs import HELLO, Json, offline, upstream_route
 from tests.support.server import Server, running, wait_until, write_config

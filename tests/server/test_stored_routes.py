@@ -12,9 +12,9 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
+from gateway_async.live.vault import Vault
 from gateway_async.stores import open_store
 from gateway_async.stores.base import AuditEntry, StoredRoute
-from gateway_async.vault import Vault
 from tests.support.configs import ADMIN, AS_ADMIN, HELLO, Json, offline
 from tests.support.server import Server, run_command, running, wait_until, write_config
 

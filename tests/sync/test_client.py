@@ -13,7 +13,6 @@ from gateway_sync import (
     ChatRequest,
     CompletionRequest,
     EmbeddingRequest,
-    GatewayError,
     MlflowGatewayClient,
     fluent,
     query,

@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway_async.call import Answer, StreamAnswer
 from gateway_async.errors import GatewayError, PermissionDenied
-from gateway_async.live import LiveGateway
+from gateway_async.live.live_gateway import LiveGateway
 from gateway_server.dialects import Dialect
 from gateway_server.disconnect import LeaveWatches
 from gateway_server.responses import CUT_SHORT, LEFT, raw, send_error, send_json, send_stream

@@ -4,7 +4,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
 from gateway_async.call import Answer, StreamAnswer
-from gateway_async.live import LiveGateway
+from gateway_async.live.live_gateway import LiveGateway
 from gateway_async.validation import decode, refuse_model
 from gateway_server.api._endpoint import ModelEndpoint
 from gateway_server.dialects import GATEWAY

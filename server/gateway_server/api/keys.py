@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from gateway_async.key_changes import KeyChanges
+from gateway_async.keys.changes import KeyChanges
 from gateway_async.validation import json_object
 from gateway_server.middleware.auth import admin_of
 

@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from gateway_async.changes import Changes
 from gateway_async.config import LimitsConfig
-from gateway_async.live import LiveGateway
+from gateway_async.live.changes import Changes
+from gateway_async.live.live_gateway import LiveGateway
 from gateway_async.validation import json_object
 from gateway_server.middleware.auth import admin_of, caller_of
 

@@ -12,7 +12,7 @@ from gateway_async import config
 from gateway_async.call import Answer, StreamAnswer
 from gateway_async.config import RouteType
 from gateway_async.errors import BadRequest, InvalidRequest
-from gateway_async.live import LiveGateway
+from gateway_async.live.live_gateway import LiveGateway
 from gateway_async.validation import decode
 from gateway_server.api._endpoint import ModelEndpoint
 from gateway_server.dialects import OPENAI, Dialect

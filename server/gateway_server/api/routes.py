@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway_async import config
-from gateway_async.changes import Changes
-from gateway_async.live import LiveGateway
+from gateway_async.live.changes import Changes
+from gateway_async.live.live_gateway import LiveGateway
 from gateway_async.paging import decode_token, encode_token
 from gateway_async.validation import json_object
 from gateway_server.middleware.auth import admin_of, caller_of

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway_async.call import Caller
 from gateway_async.errors import GatewayError, PermissionDenied, Unauthenticated
-from gateway_async.key_ring import KeyRing
-from gateway_async.keys import SENT_AS, digest_of, is_ours, presented, require_admin
+from gateway_async.keys.key import SENT_AS, digest_of, is_ours, presented, require_admin
+from gateway_async.keys.ring import KeyRing
 from gateway_server.dialects import dialect_of
 from gateway_server.mount import path_within
 from gateway_server.responses import send_error

@@ -21,8 +21,8 @@ from gateway_async.errors import (
     RouteNotFound,
 )
 from gateway_async.limit_config import check_limit
-from gateway_async.live import LiveGateway
-from gateway_async.stored_routes import StoredRoutes
+from gateway_async.live.live_gateway import LiveGateway
+from gateway_async.live.stored_routes import StoredRoutes
 from gateway_async.stores.base import AuditEntry
 from gateway_async.validation import invalid_request
 

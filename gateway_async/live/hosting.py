@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from gateway_async.changes import Changes
 from gateway_async.config import GatewayConfig
 from gateway_async.gateway import Gateway
-from gateway_async.live import LiveGateway
-from gateway_async.stored_routes import StoredRoutes, Unsealed
+from gateway_async.live.changes import Changes
+from gateway_async.live.live_gateway import LiveGateway
+from gateway_async.live.stored_routes import StoredRoutes, Unsealed
 from gateway_async.stores import open_counters, open_store
 from gateway_async.stores.base import Counters
 from gateway_async.stores.generation import Generation
@@ -54,7 +54,7 @@ def host(
         kept = StoredRoutes(Unsealed(), lambda: None)
         alone = LiveGateway(gateway, config, MemoryStore(), read=kept.read, guarded=False)
         return alone, Changes(alone, kept, closed=None if trusted else _NO_STORE)
-    from gateway_async.vault import StoreVault  # cryptography, for those who have a store
+    from gateway_async.live.vault import StoreVault  # cryptography, for those who have a store
 
     opened, vault = open_store(store), StoreVault(store)
 

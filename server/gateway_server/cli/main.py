@@ -16,9 +16,9 @@ from gateway_async.config_file import Document, load_config, sentence
 from gateway_async.errors import ConfigError
 from gateway_async.gateway import Gateway
 from gateway_async.stores.places import default_store, store_address
-from gateway_server.cli_keys import audit, keys
-from gateway_server.cli_routes import limits, routes
-from gateway_server.console import DEFAULT_URI, ApiKey, AsJson, Uri, err, fail, out, route_table, run_call
+from gateway_server.cli.console import DEFAULT_URI, ApiKey, AsJson, Uri, err, fail, out, route_table, run_call
+from gateway_server.cli.keys import audit, keys
+from gateway_server.cli.routes import limits, routes
 
 if TYPE_CHECKING:
     from gateway_server.opening import Opening

@@ -13,8 +13,18 @@ from rich.markup import escape
 from gateway_async import AsyncGatewayClient, GatewayError, Route
 from gateway_async.config import Limit, LimitsConfig
 from gateway_async.stores.base import AuditEntry
-from gateway_server.cli_store import tell_others, with_store
-from gateway_server.console import DEFAULT_URI, ApiKey, AsJson, Uri, fail, out, route_table, run_call, table
+from gateway_server.cli.console import (
+    DEFAULT_URI,
+    ApiKey,
+    AsJson,
+    Uri,
+    fail,
+    out,
+    route_table,
+    run_call,
+    table,
+)
+from gateway_server.cli.store import tell_others, with_store
 
 Json = dict[str, Any]
 T = TypeVar("T")

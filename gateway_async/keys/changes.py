@@ -19,7 +19,7 @@ from pydantic import (
 
 from gateway_async.call import Caller
 from gateway_async.errors import AlreadyExists, ConfigError, Conflict, InvalidRequest, NotFound, NotSupported
-from gateway_async.keys import Key, Source, digest_of, hint_of, make_key
+from gateway_async.keys.key import Key, Source, digest_of, hint_of, make_key
 from gateway_async.server_config import KeyConfig, Role, key_name, routes_of_key
 from gateway_async.stores.base import AuditEntry, KeyStore, Store, StoredKey
 from gateway_async.validation import invalid_request

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from gateway_async.config import KeyConfig
 from gateway_async.errors import ConfigError, Unavailable
-from gateway_async.keys import REVOKED, Key, digest_of, from_stored, is_ours
+from gateway_async.keys.key import REVOKED, Key, digest_of, from_stored, is_ours
 from gateway_async.server_config import Role
 from gateway_async.stores.base import KeyStore
 from gateway_async.tasks import ended

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import orjson
 
 from gateway_async.config import RouteConfig
+from gateway_async.live.restricted import restricted_route, written_plainly
 from gateway_async.network_guard import NetworkGuard, addresses_in, check_address
-from gateway_async.restricted import restricted_route, written_plainly
 from gateway_async.secrets import MASK
 from gateway_async.server_config import UpstreamConfig
 from gateway_async.stores.base import StoredRoute

@@ -10,11 +10,11 @@ import typer
 from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
 from gateway_async.errors import GatewayError
-from gateway_async.hosting import generation_of
+from gateway_async.live.hosting import generation_of
 from gateway_async.stores import open_store
 from gateway_async.stores.base import Store
 from gateway_async.stores.places import default_store, store_address
-from gateway_server.console import fail
+from gateway_server.cli.console import fail
 
 T = TypeVar("T")
 

@@ -15,11 +15,12 @@ import typer
 from rich.markup import escape
 
 from gateway_async.call import Caller
-from gateway_async.key_changes import KeyChanges
-from gateway_async.key_ring import ADMIN_KEY, KeyRing
+from gateway_async.keys.changes import KeyChanges
+from gateway_async.keys.ring import ADMIN_KEY, KeyRing
 from gateway_async.stores.base import Store
 from gateway_server.audit import in_a_line
-from gateway_server.cli_store import (
+from gateway_server.cli.console import AsJson, err, out, table
+from gateway_server.cli.store import (
     ConfigOption,
     StoreOption,
     address_of,
@@ -27,7 +28,6 @@ from gateway_server.cli_store import (
     tell_others,
     with_store,
 )
-from gateway_server.console import AsJson, err, out, table
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list, revoke and rotate the keys that let callers in.")
 
