@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, Self
 
 from gateway_async.address import get_gateway_uri, resolve_route_url
 from gateway_async.config import GatewayConfig, LimitsConfig, Route
 from gateway_async.error_responses import only_on_databricks
-from gateway_async.errors import BadRequest, ConfigError, GatewayError, InvalidAnswer
+from gateway_async.errors import BadRequest, ConfigError, GatewayError
 from gateway_async.paging import PagedList
+from gateway_async.payloads import payload, typed
 from gateway_async.schemas import (
     ChatChunk,
     ChatRequest,
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     import httpx
 
     from gateway_async.gateway_calls import Transport
-
-_M = TypeVar("_M", bound=BaseModel)
 
 
 class AsyncGatewayClient:
@@ -255,7 +252,7 @@ class AsyncGatewayClient:
         Raises:
             GatewayError: As for `query`.
         """
-        return _typed(ChatResponse, await self._transport.query(route, _payload(request)))
+        return typed(ChatResponse, await self._transport.query(route, payload(request)))
 
     async def completions(
         self, route: str, request: CompletionRequest | Mapping[str, Any]
@@ -269,7 +266,7 @@ class AsyncGatewayClient:
         Raises:
             GatewayError: As for `query`.
         """
-        return _typed(CompletionResponse, await self._transport.query(route, _payload(request)))
+        return typed(CompletionResponse, await self._transport.query(route, payload(request)))
 
     async def embeddings(
         self, route: str, request: EmbeddingRequest | Mapping[str, Any]
@@ -283,7 +280,7 @@ class AsyncGatewayClient:
         Raises:
             GatewayError: As for `query`.
         """
-        return _typed(EmbeddingResponse, await self._transport.query(route, _payload(request)))
+        return typed(EmbeddingResponse, await self._transport.query(route, payload(request)))
 
     def stream_chat(self, route: str, request: ChatRequest | Mapping[str, Any]) -> AsyncStream[ChatChunk]:
         """The answer of a chat route as it comes, typed.
@@ -292,9 +289,7 @@ class AsyncGatewayClient:
             route: The route's name.
             request: The conversation; what is not set in it is not sent.
         """
-        return AsyncStream(
-            lambda: self._transport.stream(route, _payload(request)), partial(_typed, ChatChunk)
-        )
+        return AsyncStream(lambda: self._transport.stream(route, payload(request)), partial(typed, ChatChunk))
 
     def stream_completions(
         self, route: str, request: CompletionRequest | Mapping[str, Any]
@@ -306,7 +301,7 @@ class AsyncGatewayClient:
             request: The text to continue; what is not set in it is not sent.
         """
         return AsyncStream(
-            lambda: self._transport.stream(route, _payload(request)), partial(_typed, CompletionChunk)
+            lambda: self._transport.stream(route, payload(request)), partial(typed, CompletionChunk)
         )
 
     async def set_limits(self, route: str, limits: list[dict[str, Any]]) -> LimitsConfig:
@@ -321,7 +316,7 @@ class AsyncGatewayClient:
             RouteNotFound: The gateway has no such route.
             GatewayError: The gateway does not set limits; mlflow's own does so on Databricks only.
         """
-        return _typed(LimitsConfig, await self._transport.set_limits({"route": route, "limits": limits}))
+        return typed(LimitsConfig, await self._transport.set_limits({"route": route, "limits": limits}))
 
     async def get_limits(self, route: str) -> LimitsConfig:
         """The limits of a route.
@@ -333,7 +328,18 @@ class AsyncGatewayClient:
             RouteNotFound: The gateway has no such route.
             GatewayError: The gateway does not tell limits; mlflow's own does so on Databricks only.
         """
-        return _typed(LimitsConfig, await self._transport.limits(_named(route, "get_limits")))
+        return typed(LimitsConfig, await self._transport.limits(_named(route, "get_limits")))
+
+    async def reset_limits(self, route: str) -> LimitsConfig:
+        """The limits of a route, once those from `set_limits` are forgotten: its configuration's hold again.
+
+        Args:
+            route: The route's name.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+        """
+        return typed(LimitsConfig, await self._transport.reset_limits(_named(route, "reset_limits")))
 
     async def aclose(self) -> None:
         """Close the connections, except those of an `http_client` of your own."""
@@ -355,7 +361,7 @@ class AsyncGatewayClient:
         return _rebuild, (type(self), self._gateway_uri, self._settings, self._local)
 
     def _route(self, route: Any) -> Route:
-        found = _typed(Route, route)
+        found = typed(Route, route)
         return found.model_copy(update={"route_url": resolve_route_url(self._gateway_uri, found.route_url)})
 
 
@@ -370,26 +376,6 @@ def _named(name: str, call: str) -> str:
     if not name:
         raise BadRequest(f"{call} needs the name of a route")
     return name
-
-
-def _payload(request: Any) -> Any:
-    return request if isinstance(request, Mapping) else request.model_dump(mode="json", exclude_unset=True)
-
-
-def _typed(schema: type[_M], answer: Any) -> _M:
-    """The answer in its schema's form.
-
-    Raises:
-        InvalidAnswer: It has another.
-    """
-    try:
-        return schema.model_validate(answer)
-    except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise InvalidAnswer(
-            f"the gateway's answer is no {schema.__name__}: {where}: {first['msg']}"
-        ) from None
 
 
 def _as_it_is(chunk: dict[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,10 @@ class Transport(Protocol):
         """The limits that were set."""
         ...
 
+    async def reset_limits(self, route: str) -> Json:
+        """The limits of a route, once those that were set are forgotten."""
+        ...
+
     async def query(self, route: str, data: Any) -> Json:
         """The answer of a route."""
         ...

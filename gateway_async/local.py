@@ -80,6 +80,11 @@ class Local:
         await self._open()
         return _told(await self._changes.set_limits(_plain(limits), _PROCESS))
 
+    async def reset_limits(self, route: str) -> Json:
+        """The limits of a route, once those that were set are forgotten."""
+        await self._open()
+        return _told(await self._changes.reset_limits(route, _PROCESS))
+
     async def query(self, route: str, data: Any) -> Json:
         """The answer of a route."""
         answer = await self._handle(route, data)

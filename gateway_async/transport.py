@@ -122,6 +122,10 @@ class Http:
         """The limits that were set."""
         return await self._json("POST", LIMITS, limits)
 
+    async def reset_limits(self, route: str) -> Json:
+        """The limits of a route, once those that were set are forgotten."""
+        return await self._json("DELETE", LIMITS + quote(route, safe=""))
+
     async def query(self, route: str, data: Any) -> Json:
         """The answer of a route."""
         return await self._json("POST", _invocations(route), data)

@@ -294,6 +294,17 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
         """
         return run(self._async.get_limits, route)
 
+    def reset_limits(self, route: str) -> LimitsConfig:
+        """The limits of a route, once those from `set_limits` are forgotten: its configuration's hold again.
+
+        Args:
+            route: The route's name.
+
+        Raises:
+            RouteNotFound: The gateway has no such route.
+        """
+        return run(self._async.reset_limits, route)
+
     def close(self) -> None:
         """Close the connections, except those of an `http_client` of your own."""
         self._close()

@@ -56,7 +56,8 @@ MAY_IMPORT: Mapping[str, str] = {
     "retries": "errors",
     "transport": "address credentials error_responses errors retries sse streaming wire",
     "gateway_calls": "streaming",
-    "client": "address config error_responses errors gateway_calls paging schemas streaming",
+    "payloads": "errors",
+    "client": "address config error_responses errors gateway_calls paging payloads schemas streaming",
     "fluent": "address client config streaming",
     "": "client config errors fluent paging schemas streaming",
 }

@@ -38,6 +38,13 @@ limits = typer.Typer(
     no_args_is_help=True,
 )
 
+OtherUri = Annotated[
+    str | None,
+    typer.Option("--uri", help="Address of the gateway; else MLFLOW_GATEWAY_URI.", show_default=False),
+]
+OtherKey = Annotated[
+    str | None, typer.Option("--api-key", help="Your key; else GATEWAY_API_KEY.", show_default=False)
+]
 Name = Annotated[str, typer.Argument(help="The route's name.")]
 From = Annotated[
     Path,
@@ -52,15 +59,17 @@ def listing(
     context: typer.Context, uri: Uri = DEFAULT_URI, api_key: ApiKey = None, as_json: AsJson = False
 ) -> None:
     """List the routes of a running gateway; with an admin's key make, change, delete and export them."""
-    context.obj = _client(uri, api_key)
+    context.obj = (uri, api_key)
     if context.invoked_subcommand is None:
-        _show(_ask(context, _all), as_json=as_json)
+        _show(_ask(context, None, None, _all), as_json=as_json)
 
 
 @routes.command()
 def create(
     context: typer.Context,
     file: From,
+    uri: OtherUri = None,
+    api_key: OtherKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a route, or several where the file has `endpoints:`. Keys stand in it as they are."""
@@ -74,7 +83,7 @@ def create(
             made.append(await client.create_route_from(endpoint))
 
     try:
-        _ask(context, each)
+        _ask(context, uri, api_key, each)
     finally:
         if made or as_json:
             _show(made, as_json=as_json)
@@ -85,11 +94,13 @@ def update(
     context: typer.Context,
     name: Name,
     file: From,
+    uri: OtherUri = None,
+    api_key: OtherKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a route: what the file has takes the place of what it had."""
     changes = _read(file)
-    _show([_ask(context, lambda client: client.update_route(name, changes))], as_json=as_json)
+    _show([_ask(context, uri, api_key, lambda client: client.update_route(name, changes))], as_json=as_json)
 
 
 @routes.command()
@@ -99,10 +110,12 @@ def delete(
     store: Annotated[
         str | None, typer.Option(help="Delete it from this store, whether a gateway runs or not.")
     ] = None,
+    uri: OtherUri = None,
+    api_key: OtherKey = None,
 ) -> None:
     """Delete a route."""
     if store is None:
-        _ask(context, lambda client: client.delete_route(name))
+        _ask(context, uri, api_key, lambda client: client.delete_route(name))
     else:
         entry = AuditEntry(action="route.delete", target=name, actor="command line")
         with_store(store, lambda kept: kept.routes.delete(name, entry))
@@ -114,6 +127,8 @@ def delete(
 def export(
     context: typer.Context,
     name: Annotated[list[str], typer.Argument(help="The routes' names.")],
+    uri: OtherUri = None,
+    api_key: OtherKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Write routes that were made at run time as a configuration file; for keys it has `$NAME` of variables to set."""
@@ -121,7 +136,7 @@ def export(
     async def each(client: AsyncGatewayClient) -> list[Json]:
         return [await client.export_route(one) for one in name]
 
-    document = {"endpoints": _ask(context, each)}
+    document = {"endpoints": _ask(context, uri, api_key, each)}
     print(
         json.dumps(document) if as_json else yaml.safe_dump(document, sort_keys=False, allow_unicode=True),
         end="\n" if as_json else "",
@@ -131,13 +146,19 @@ def export(
 @limits.callback()
 def of_limits(context: typer.Context, uri: Uri = DEFAULT_URI, api_key: ApiKey = None) -> None:
     """Show the limits of a route of a running gateway; with an admin's key set them."""
-    context.obj = _client(uri, api_key)
+    context.obj = (uri, api_key)
 
 
 @limits.command()
-def get(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def get(
+    context: typer.Context,
+    name: Name,
+    uri: OtherUri = None,
+    api_key: OtherKey = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the limits of a route."""
-    _show_limits(_ask(context, lambda client: client.get_limits(name)), as_json=as_json)
+    _show_limits(_ask(context, uri, api_key, lambda client: client.get_limits(name)), as_json=as_json)
 
 
 @limits.command(name="set")
@@ -150,11 +171,26 @@ def set_(
             help="Each such as 100/minute, 10/minute/user or 50000tokens/hour. Without any, the route has no limits."
         ),
     ] = None,
+    uri: OtherUri = None,
+    api_key: OtherKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a route these limits in the place of those that it has."""
     wanted = [_limit(text) for text in limit or ()]
-    _show_limits(_ask(context, lambda client: client.set_limits(name, wanted)), as_json=as_json)
+    found = _ask(context, uri, api_key, lambda client: client.set_limits(name, wanted))
+    _show_limits(found, as_json=as_json)
+
+
+@limits.command()
+def reset(
+    context: typer.Context,
+    name: Name,
+    uri: OtherUri = None,
+    api_key: OtherKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget the limits that were set for a route: those of the configuration file hold again."""
+    _show_limits(_ask(context, uri, api_key, lambda client: client.reset_limits(name)), as_json=as_json)
 
 
 def _client(uri: str, api_key: str | None) -> AsyncGatewayClient:
@@ -173,11 +209,17 @@ async def _all(client: AsyncGatewayClient) -> list[Route]:
     return found
 
 
-def _ask(context: typer.Context, call: Callable[[AsyncGatewayClient], Awaitable[T]]) -> T:
-    """What the gateway answers to a call."""
+def _ask(
+    context: typer.Context,
+    uri: str | None,
+    api_key: str | None,
+    call: Callable[[AsyncGatewayClient], Awaitable[T]],
+) -> T:
+    """What the gateway answers to a call: the one named behind the command, or before it, or in the environment."""
+    client = _client(uri or context.obj[0], api_key or context.obj[1])
 
     async def ask() -> T:
-        async with context.obj as client:
+        async with client:
             return await call(client)
 
     return run_call(ask())
@@ -185,15 +227,16 @@ def _ask(context: typer.Context, call: Callable[[AsyncGatewayClient], Awaitable[
 
 def _read(file: Path) -> Json:
     """What a file holds, or standard input."""
+    source = "standard input" if str(file) == "-" else str(file)
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
         found = yaml.safe_load(text)
     except OSError as problem:
-        fail(f"{file} can't be read: {problem.strerror}", 2)
+        fail(f"{source} can't be read: {problem.strerror}", 2)
     except (yaml.YAMLError, ValueError):
-        fail(f"{file} holds neither YAML nor JSON", 2)
+        fail(f"{source} holds neither YAML nor JSON", 2)
     if not isinstance(found, dict):
-        fail(f"{file} holds no mapping; an endpoint is expected, as in the configuration file", 2)
+        fail(f"{source} holds no mapping; an endpoint is expected, as in the configuration file", 2)
     return found
 
 
