@@ -190,7 +190,7 @@ def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
     bound = provider.bind(config.model, config.route_type)
     if isinstance(bound, Responder):
         return bound.respond
-    destination = f"{provider.name}/{route.model.name or ''}".rstrip("/")
+    destination = f"{provider.name}/{(route.model.name or '')[:200]}".rstrip("/")
     headers = (("x-gateway-route", route.name), ("x-gateway-destination", destination))
     keys = tuple(secrets_in(config.model.config))
     return ProviderHandler(bound, upstream, headers, keys, drops=config.drop_unsupported)

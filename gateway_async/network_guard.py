@@ -1,8 +1,8 @@
 """Where routes that were made over the API may lead: to the internet, and to what the operator lists.
 
 What counts is the address that is dialled, whatever the name in front of it or the spelling of it. Allowed without
-being listed is what the registries of IANA call globally reachable and what is unicast; tunnels and translations that
-carry an IPv4 address are as allowed as that is.
+being listed is what the registries of IANA call globally reachable and what is unicast; an IPv4 address that is written
+or translated into IPv6 is as allowed as that is, and a tunnel is not.
 
 https://www.iana.org/assignments/iana-ipv4-special-registry, …/iana-ipv6-special-registry.
 """

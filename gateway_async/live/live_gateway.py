@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from gateway_async.config import GatewayConfig, Limit, RouteConfig
-from gateway_async.errors import ConfigError, GatewayError, NotSupported, RouteNotFound, Unavailable
+from gateway_async.errors import Conflict, GatewayError, NotSupported, RouteNotFound, Unavailable
 from gateway_async.gateway import Gateway, RouteEntry
 from gateway_async.network_guard import NetworkGuard
 from gateway_async.stores.base import Store, StoredRoute
@@ -143,7 +143,8 @@ class LiveGateway:
         """Serve what the store holds, and follow it from now on. A store that is down is asked again and again.
 
         Raises:
-            ConfigError: The store is none that this gateway can serve; or a name in it is in the configuration too.
+            ConfigError: The store is none that this gateway can serve.
+            Conflict: A name in it is in the configuration too.
         """
         if self._prepare is None:
             return
@@ -162,7 +163,7 @@ class LiveGateway:
         """Serve another configuration.
 
         Raises:
-            ConfigError: A name in it is that of a route in the store; nothing changes.
+            Conflict: A name in it is that of a route in the store; nothing changes.
         """
         async with self._alone():
             self._check_names(config)
@@ -311,7 +312,7 @@ class LiveGateway:
         if not self._gives_way:
             both = [route.name for route in config.routes if route.name in self._made]
             if both:
-                raise ConfigError("\n".join(map(in_both, both)))
+                raise Conflict("\n".join(map(in_both, both)))
 
     def _failed(self, problem: GatewayError) -> None:
         """Say what the store suffers from, once."""

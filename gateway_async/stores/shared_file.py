@@ -4,16 +4,17 @@ import errno
 import mmap
 import os
 import stat
+import sys
 import time
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 from gateway_async.errors import ConfigError
 
+if sys.platform != "win32":
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+
 _PATIENCE = 5.0
 """Seconds to wait, when the file is opened, for a process that is making it."""
-
-_TRY = LOCK_EX | LOCK_NB
 
 _MAGIC = 16
 """Bytes at the beginning that say what the file is."""
@@ -23,7 +24,8 @@ class SharedFile:
     """A file of a fixed size, mapped into memory, which every process sees change at once.
 
     It is made if it is not there, full of zeros, for its user alone. All of its room on the disk is claimed then: a full
-    disk is an error at that time and never the end of the process later.
+    disk is an error at that time and never the end of the process later. On Windows nothing is shared: every process
+    has memory of its own.
 
     Args:
         path: Where it is; None: nowhere, the memory is this process's own.
@@ -35,19 +37,17 @@ class SharedFile:
     """
 
     def __init__(self, path: Path | None, *, size: int, kind: bytes) -> None:
-        self._path = path
+        self._path = path if sys.platform != "win32" else None
         self._size = size
         self._kind = kind.ljust(_MAGIC, b"\0")
         self._process = os.getpid()
         self._descriptor = -1
-        if path is None:
-            self.memory = mmap.mmap(
-                -1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-            )  # a forked process has its own
+        if self._path is None:
+            self.memory = _own_memory(size)
             return
         try:
-            self._descriptor = _open(path)
-            self.memory = self._map(path)
+            self._descriptor = _open(self._path)
+            self.memory = self._map(self._path)
         except OSError as problem:
             self._close_descriptor()
             raise ConfigError(
@@ -65,7 +65,7 @@ class SharedFile:
         if self._process != os.getpid():
             self._reopen(self._path)
         try:
-            flock(self._descriptor, _TRY)
+            flock(self._descriptor, LOCK_EX | LOCK_NB)
         except BlockingIOError:
             return False
         return True
@@ -116,6 +116,12 @@ class SharedFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _own_memory(size: int) -> mmap.mmap:
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a forked process has its own
 
 
 def _open(path: Path) -> int:

@@ -9,7 +9,7 @@ from watchfiles import awatch
 
 from gateway_async.config import GatewayConfig
 from gateway_async.config_file import load_config
-from gateway_async.errors import GatewayError, Unavailable
+from gateway_async.errors import Conflict, GatewayError, Unavailable
 
 LOOK_MS = 2000
 """The file is looked at this often in any case: not every file system tells of changes, nor of the first moment's."""
@@ -28,46 +28,58 @@ async def watch(path: Path, content: bytes | None, apply: Callable[[GatewayConfi
     Args:
         path: The configuration file.
         content: What `read` found in it before the configuration in force was loaded.
-        apply: Takes the new configuration, or raises `GatewayError` and changes nothing. After `Unavailable` it is
-            given it again.
+        apply: Takes the new configuration, or raises `GatewayError` and changes nothing. After `Unavailable` or
+            `Conflict` it is given it again.
     """
+    file = _Followed(path, content, apply)
     while True:
-        content = await _look(path, content, apply)
+        await file.look()
         # The folder is watched, not the file: editors and deployments replace a file by renaming another over it.
         changes = awatch(
             path.parent, recursive=False, step=50, debounce=400, rust_timeout=LOOK_MS, yield_on_timeout=True
         )
         try:
             async for _ in changes:
-                content = await _look(path, content, apply)
+                await file.look()
         except OSError as problem:
             _log.error("%s can't be watched: %s", path.parent, problem)
             await asyncio.sleep(LOOK_MS / 1000)
 
 
-async def _look(
-    path: Path, content: bytes | None, apply: Callable[[GatewayConfig], Awaitable[None]]
-) -> bytes | None:
-    """Take the file up if it is not as it was. What is in it now."""
-    changed = read(path)
-    if changed is None or changed == content:
-        return content
-    await asyncio.sleep(SETTLE_SECONDS)
-    if read(path) != changed:  # it is still being written, and the end of that is a change too
-        return content
-    try:
-        config = await asyncio.to_thread(load_config, path)
-        await apply(config)
-    except Unavailable as down:
-        _log.error("the changed configuration waits: %s", down)
-        return content
-    except GatewayError as wrong:
-        _log.error("the changed configuration is ignored, the one before stays in force:\n%s", wrong)
-    except Exception:  # noqa: BLE001 - whatever a file makes go wrong, the next change of it must be seen
-        _log.exception("the changed configuration is ignored, the one before stays in force")
-    else:
-        _log.info("took up the changed configuration: %d routes from %s", len(config.routes), path)
-    return changed
+class _Followed:
+    """The file, and what was made of it."""
+
+    def __init__(
+        self, path: Path, content: bytes | None, apply: Callable[[GatewayConfig], Awaitable[None]]
+    ) -> None:
+        self._path = path
+        self._content = content
+        self._apply = apply
+        self._waits_for = ""
+
+    async def look(self) -> None:
+        """Take the file up if it is not as it was."""
+        changed = read(self._path)
+        if changed is None or changed == self._content:
+            return
+        await asyncio.sleep(SETTLE_SECONDS)
+        if read(self._path) != changed:  # it is still being written, and the end of that is a change too
+            return
+        try:
+            config = await asyncio.to_thread(load_config, self._path)
+            await self._apply(config)
+        except (Unavailable, Conflict) as waits:  # for what may change without the file
+            if self._waits_for != waits.message:
+                self._waits_for = waits.message
+                _log.error("the changed configuration waits, the one before stays in force:\n%s", waits)
+            return
+        except GatewayError as wrong:
+            _log.error("the changed configuration is ignored, the one before stays in force:\n%s", wrong)
+        except Exception:  # noqa: BLE001 - whatever a file makes go wrong, the next change of it must be seen
+            _log.exception("the changed configuration is ignored, the one before stays in force")
+        else:
+            _log.info("took up the changed configuration: %d routes from %s", len(config.routes), self._path)
+        self._content, self._waits_for = changed, ""
 
 
 def read(path: Path) -> bytes | None:

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from gateway_async import AsyncGatewayClient, GatewayError
 from gateway_async.call import Caller
-from gateway_async.errors import ConfigError, NotSupported, RouteNotFound
+from gateway_async.errors import ConfigError, Conflict, NotSupported, RouteNotFound
 from gateway_server import create_app
 from tests.support.configs import HELLO, Json, offline
 
@@ -84,7 +84,7 @@ async def test_an_app_with_a_name_in_both_does_not_begin(tmp_path: Path) -> None
         await client.create_route("made", "llm/v1/chat", OFFLINE)
     app = create_app(config(tmp_path, "made"))
 
-    with pytest.raises(ConfigError, match="'made' is in the configuration and in the store"):
+    with pytest.raises(Conflict, match="'made' is in the configuration and in the store"):
         await app.open()
 
     await app.aclose()

@@ -112,18 +112,21 @@ def test_a_file_with_a_name_of_the_store_is_not_taken_up(
 ) -> None:
     """The log names the route; the file before stays in force, until the name is free."""
     made(admin.post(ROUTES, json=chat(name)))
-    before = gateway.log.count("is ignored")
-    file = folder / "gateway.yaml"
+    waiting = f"waits, the one before stays in force:\nthe route {name!r} is in the configuration and in the store"
+    took = gateway.log.count("took up")
 
-    write_config(file, {"endpoints": [offline("filed", "chat"), offline(name, "embeddings")]})
+    write_config(
+        folder / "gateway.yaml", {"endpoints": [offline("filed", "chat"), offline(name, "embeddings")]}
+    )
 
-    gateway.wait_for_log("is ignored", times=before + 1)
-    assert f"the route {name!r} is in the configuration and in the store" in gateway.log
+    gateway.wait_for_log(waiting)
     assert made(admin.get(ROUTES + name))["route_type"] == "llm/v1/chat"
     made(admin.delete(ROUTES + name))
-    took = gateway.log.count("took up")
-    write_config(file, {"endpoints": [offline("filed", "chat")], "server": {"max_body_mb": 2}})
     gateway.wait_for_log("took up", times=took + 1)
+    assert gateway.log.count(waiting) == 1
+    assert made(admin.get(ROUTES + name))["route_type"] == "llm/v1/embeddings"
+    write_config(folder / "gateway.yaml", {"endpoints": [offline("filed", "chat")]})
+    gateway.wait_for_log("took up", times=took + 2)
 
 
 def test_a_start_with_a_name_in_both_is_refused(
