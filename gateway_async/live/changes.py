@@ -28,6 +28,9 @@ from gateway_async.validation import invalid_request
 
 Json = dict[str, Any]
 
+MOST_LIMITS = 100
+"""Limits that may be set for a route; every call is held against each."""
+
 TRIES = 5
 """How often a change is made again on what somebody else has changed meanwhile."""
 
@@ -231,6 +234,8 @@ def _limits(data: Mapping[str, Any]) -> tuple[str, list[Limit]]:
         limits = LimitsConfig.model_validate({"limits": data["limits"]}, strict=True).limits or []
     except ValidationError as problem:
         raise invalid_request(problem, data) from None
+    if len(limits) > MOST_LIMITS:
+        raise InvalidRequest.field("limits", f"these are {len(limits)}; a route has at most {MOST_LIMITS}")
     for index, (limit, given) in enumerate(zip(limits, wanted.limits, strict=True)):
         for unknown in sorted(given.keys() - Limit.model_fields.keys()):
             known = ", ".join(Limit.model_fields)

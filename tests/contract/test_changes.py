@@ -277,6 +277,17 @@ async def test_a_route_of_the_configuration_gets_other_limits(admin: Any) -> Non
     await admin.query("embeddings", {"input": "Hi"})
 
 
+async def test_limits_that_were_set_can_be_forgotten(admin: Any, name: str) -> None:
+    """The route's own hold again."""
+    await admin.create_route_from(
+        {"name": name, "endpoint_type": "llm/v1/chat", "model": OFFLINE, "limits": [FIFTY]}
+    )
+    await admin.set_limits(name, [{"calls": 0, "renewal_period": "minute"}])
+
+    assert await admin.reset_limits(name) == LimitsConfig(limits=[Limit(**FIFTY)])
+    await admin.query(name, HELLO)
+
+
 @pytest.mark.parametrize(
     ("limits", "field"),
     [
@@ -287,6 +298,7 @@ async def test_a_route_of_the_configuration_gets_other_limits(admin: Any) -> Non
         ([{"calls": 5, "renewal_period": "moment"}], "limits.0"),
         ([FIFTY, {**FIFTY, "key": "team"}], "limits.1"),
         ([{**FIFTY, "colour": "red"}], "limits.0.colour"),
+        ([FIFTY] * 101, "limits"),
         ("fifty", "limits"),
         (None, "limits"),
         (["fifty"], "limits.0"),

@@ -42,6 +42,16 @@ def test_a_key_stands_alone_on_standard_output(store: Path) -> None:
         assert key.encode() not in file.read_bytes(), file
 
 
+def test_the_first_key_for_callers_closes_the_gateway_and_that_is_said() -> None:
+    """Once: whoever makes it may not expect it."""
+    said = [
+        run("keys", "create", "--name", name, "--role", role).stderr
+        for name, role in (("boss", "admin"), ("app", "caller"), ("other", "caller"))
+    ]
+
+    assert ["from now on calls need a key" in each for each in said] == [False, True, False]
+
+
 def test_keys_are_listed_without_themselves() -> None:
     """For a person in columns, for a script in JSON."""
     created = json.loads(run("keys", "create", "--name", "app", "--route", "chat", "--json").stdout)

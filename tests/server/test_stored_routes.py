@@ -112,7 +112,9 @@ def test_a_file_with_a_name_of_the_store_is_not_taken_up(
 ) -> None:
     """The log names the route; the file before stays in force, until the name is free."""
     made(admin.post(ROUTES, json=chat(name)))
-    waiting = f"waits, the one before stays in force:\nthe route {name!r} is in the configuration and in the store"
+    waiting = (
+        f"waits, the one before stays in force:\nthe route {name!r} is in the configuration and in the store"
+    )
     took = gateway.log.count("took up")
 
     write_config(
@@ -335,7 +337,7 @@ def test_limits_are_set_and_told_on_the_command_line(admin: httpx.Client, name: 
     made(admin.post(ROUTES, json=chat(name)))
 
     def limits(*arguments: str) -> str:
-        done = run_command("limits", "--uri", gateway.url, *arguments, env={"GATEWAY_API_KEY": ADMIN})
+        done = run_command("limits", *arguments, "--uri", gateway.url, env={"GATEWAY_API_KEY": ADMIN})
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -345,6 +347,7 @@ def test_limits_are_set_and_told_on_the_command_line(admin: httpx.Client, name: 
     assert all(word in said for word in ("100 calls", "for each caller", "50000 tokens"))
     assert told == made(admin.get(LIMITS + name))
     assert [limit["renewal_period"] for limit in told["limits"]] == ["minute", "hour", "day"]
+    assert limits("reset", name) == "no limits\n"
 
 
 @pytest.mark.parametrize(

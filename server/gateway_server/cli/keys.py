@@ -58,7 +58,15 @@ def create(
     body: Json = {"name": name, "role": role}
     body |= {"routes": route} if route else {}
     body |= {"expires_in": expires} if expires is not None else {}
-    _show_key(_change(store, config_path, lambda changes: changes.create(body, BY)), as_json=as_json)
+
+    async def make(changes: KeyChanges) -> tuple[Json, bool]:
+        is_first = role == "caller" and all(key["role"] != "caller" for key in await changes.list())
+        return await changes.create(body, BY), is_first
+
+    made, is_first = _change(store, config_path, make)
+    if is_first:
+        err.print("from now on calls need a key: this is the first for callers")
+    _show_key(made, as_json=as_json)
 
 
 @keys.command(name="list")
