@@ -27,6 +27,8 @@ import httpx
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PEER_PYTHON = os.environ.get("MLFLOW_PEER_PYTHON", "")
+
+ADMIN_KEY = "the-key-of-an-admin-of-ours"
 START_SECONDS = 60
 RETRY_AT_ONCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -240,7 +242,8 @@ def our_gateway(config: Path, *, log: Path) -> Iterator[Gateway]:
         "--port",
         str(port),
     ]
-    with started([*command, "--workers", "1"], port=port, log=log, env=_with_our_packages()) as gateway:
+    env = {**_with_our_packages(), "GATEWAY_ADMIN_KEY": ADMIN_KEY}
+    with started([*command, "--workers", "1"], port=port, log=log, env=env) as gateway:
         yield gateway
 
 
@@ -261,7 +264,7 @@ def mlflow_clients(gateway: Gateway) -> dict[str, Any]:
         RuntimeError: The script failed; the message is what it printed.
     """
     command = [PEER_PYTHON, "-W", "ignore", str(HERE / "mlflow_clients.py"), gateway.url]
-    env = {**os.environ, **RETRY_AT_ONCE}
+    env = {**os.environ, **RETRY_AT_ONCE, "MLFLOW_TRACKING_TOKEN": ADMIN_KEY}  # which it sends to any gateway
     done = subprocess.run(command, env=env, capture_output=True, timeout=60, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
