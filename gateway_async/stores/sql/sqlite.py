@@ -1,6 +1,9 @@
 """SQLite: a file, with its log beside it."""
 
+import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
@@ -74,7 +77,7 @@ class SQLite:
         async def connect(**_: Any) -> aiosqlite.Connection:
             return await _connect(self._path, seconds)
 
-        engine = create_async_engine(
+        return create_async_engine(
             sa.URL.create("sqlite+aiosqlite", database=str(self._path)),
             async_creator=connect,
             pool_size=CONNECTIONS,
@@ -82,8 +85,6 @@ class SQLite:
             pool_timeout=seconds,
             hide_parameters=True,
         )
-        sa.event.listen(engine.sync_engine, "connect", _durable)
-        return engine
 
     def explain(self, cause: BaseException, reason: str) -> GatewayError:
         """What went wrong; see `Backend.explain`."""
@@ -103,15 +104,29 @@ async def _connect(path: Path, seconds: float) -> aiosqlite.Connection:
     thread: Thread = vars(connection).get("_thread", connection)  # it was a thread before it had one
     thread.daemon = True
     try:
-        return await connection
+        await connection
     except BaseException:
         thread.join()  # it ends now, while there is a loop to tell so
         raise
+    try:
+        await _make_durable(connection, seconds)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
-def _durable(connection: Any, _: object) -> None:
-    """What is committed is on the disk; readers do not wait for a writer, nor it for them."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
+async def _make_durable(connection: aiosqlite.Connection, seconds: float) -> None:
+    """Have what is committed on the disk; readers do not wait for a writer, nor it for them."""
+    await connection.execute("PRAGMA synchronous=FULL")
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            await connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as problem:
+            # Of several who open a new file at once, SQLite tells all but one that it is busy, and waits for none.
+            if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            await asyncio.sleep(0.01)
+        else:
+            return
