@@ -156,6 +156,10 @@ class Document:
             if entry.get("name") in reasons
         ]
 
+    def wrong(self, key: str, problem: str) -> dict[str, Any]:
+        """What is wrong with a key at the top, in the form of `ConfigError.problems`."""
+        return self._problem((key,), problem)
+
     def _doubles(self) -> Iterator[tuple[Location, str]]:
         """What stands there twice: a key under both its names, an endpoint's name."""
         if {"routes", "endpoints"} <= self._data.keys():

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from gateway_async.config import GatewayConfig
+from gateway_async.errors import ConfigError
 from gateway_async.gateway import Gateway
 from gateway_async.live.changes import Changes
 from gateway_async.live.live_gateway import LiveGateway
@@ -19,6 +20,9 @@ from gateway_async.stores.places import beside, state_dir
 
 COUNTERS = "MLFLOW_GATEWAY_RATE_LIMITS_STORAGE_URI"
 """The documented variable that says where limits are counted; it comes before the configuration's `counters`."""
+
+MEMORY = "memory://"
+"""The counters' address that means the memory of this machine."""
 
 _NO_STORE = (
     "routes, limits and keys can't be changed here, since this gateway has no store to keep them in: give it one with "
@@ -85,10 +89,32 @@ def generation_of(store: str) -> Generation:
     return Generation(beside(store, "-revision"))
 
 
+def misplaced(config: GatewayConfig) -> Iterator[tuple[str, str]]:
+    """The settings that name places where nothing can be kept: the key of each, and what is wrong. Asks nobody."""
+    places: list[tuple[str, Callable[[], object]]] = []
+    if config.store is not None:
+        places.append(("store", partial(open_store, config.store)))
+    name, counters = _counters_address(config)
+    if counters is not None and not counters.startswith(MEMORY):
+        places.append((name, partial(open_counters, counters, None)))
+    for key, opened in places:
+        try:
+            opened()
+        except ConfigError as wrong:
+            yield key, wrong.message
+
+
+def _counters_address(config: GatewayConfig) -> tuple[str, str | None]:
+    """Where limits are counted, and the name of what says so."""
+    if given := os.environ.get(COUNTERS):
+        return COUNTERS, given
+    return "counters", config.counters
+
+
 def _counters(config: GatewayConfig, store: str | None, path: Path | None) -> Callable[[], Counters]:
     """Opens what limits are counted in: as the variable or the configuration says, else the memory of this machine."""
-    address = os.environ.get(COUNTERS) or config.counters
-    if address is not None and not address.startswith("memory://"):
+    _, address = _counters_address(config)
+    if address is not None and not address.startswith(MEMORY):
         elsewhere = open_counters(address, None)  # a wrong address is said now; it is asked when it is needed
         return lambda: elsewhere
     if store is not None:

@@ -13,6 +13,7 @@ from gateway_async.errors import AlreadyExists, ConfigError
 from gateway_async.keys.changes import check_names, opens
 from gateway_async.keys.key import digest_of, hint_of, is_ours, make_key
 from gateway_async.keys.ring import ADMIN_KEY, KeyRing
+from gateway_async.live.hosting import misplaced
 from gateway_async.live.live_gateway import in_both
 from gateway_async.live.vault import StoreVault
 from gateway_async.stores import open_store
@@ -59,6 +60,8 @@ async def settle(
             used.
         Unavailable: The store can't be reached.
     """
+    for key, problem in misplaced(config):
+        raise ConfigError(f"{key}: {problem}")
     ring = KeyRing()
     ring.configure(config.api_keys, os.environ.get(ADMIN_KEY))
     store = open_store(store_address)

@@ -195,6 +195,24 @@ def test_start_with_a_wrong_option_says_which(options: tuple[str, ...]) -> None:
 # --- check ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "settings", [{"counters": "memcached://pass@host"}, {"store": "mysql://pass@host"}], ids=str
+)
+def test_a_place_where_nothing_can_be_kept_is_refused(tmp_path: Path, settings: dict[str, str]) -> None:
+    """By a check and by a start, before there are workers; the address is not repeated."""
+    file = write_config(tmp_path / "gateway.yaml", {"endpoints": [offline("a", "chat")], **settings})
+
+    checked = run_command("check", str(file))
+    started = run_command("start", "--port", "0", "--config-path", str(file))
+
+    assert (checked.returncode, started.returncode) == (2, 1)
+    (key,) = settings
+    for done in (checked, started):
+        assert f"{key}: " in done.stderr
+        assert "can't be kept at an address that begins with" in done.stderr
+        assert "pass@" not in done.stderr
+
+
 def test_check_accepts_a_right_file(tmp_path: Path) -> None:
     """Exit 0, and how many routes there are."""
     path = write_config(

@@ -15,6 +15,7 @@ from gateway_async import AsyncGatewayClient, GatewayError
 from gateway_async.config_file import Document, load_config, sentence
 from gateway_async.errors import ConfigError
 from gateway_async.gateway import Gateway
+from gateway_async.live.hosting import misplaced
 from gateway_async.stores.places import default_store, store_address
 from gateway_server.cli.console import DEFAULT_URI, ApiKey, AsJson, Uri, err, fail, out, route_table, run_call
 from gateway_server.cli.keys import audit, keys
@@ -112,6 +113,7 @@ def check(
         config = document.config()
         routes = len(config.routes)
         problems = document.unserved(Gateway(config).unserved())
+        problems += [document.wrong(key, problem) for key, problem in misplaced(config)]
     except ConfigError as wrong:
         problems = wrong.problems or [{"line": None, "endpoint": None, "key": None, "problem": wrong.message}]
     if as_json:
