@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import orjson
+from starlette.responses import Response
 from starlette.types import Send
 
 from gateway_async import sse
@@ -37,6 +39,11 @@ def raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
 
 def _carried(value: str) -> str:
     return value if value.isprintable() else "".join(c if c.isprintable() else "?" for c in value)
+
+
+def json_response(value: object, headers: Mapping[str, str] | None = None) -> Response:
+    """A value as JSON, from an endpoint that Starlette calls."""
+    return Response(orjson.dumps(value), media_type="application/json", headers=headers)
 
 
 async def send_json(send: Send, body: bytes, *, status: int = 200, headers: RawHeaders | None = None) -> None:

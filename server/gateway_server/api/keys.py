@@ -1,6 +1,5 @@
 """`/api/2.0/gateway/keys/`: the keys that let callers in; for admins only."""
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -8,6 +7,7 @@ from starlette.routing import BaseRoute, Route
 from gateway_async.keys.changes import KeyChanges
 from gateway_async.validation import json_object
 from gateway_server.middleware.auth import admin_of
+from gateway_server.responses import json_response
 
 KEYS = "/api/2.0/gateway/keys/"
 
@@ -48,7 +48,7 @@ class Keys:
 
 def _json(value: object) -> Response:
     # What may hold a key is for nobody to keep on the way.
-    return Response(orjson.dumps(value), media_type="application/json", headers={"cache-control": "no-store"})
+    return json_response(value, {"cache-control": "no-store"})
 
 
 def routes(changes: KeyChanges) -> list[BaseRoute]:

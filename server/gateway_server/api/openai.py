@@ -2,7 +2,6 @@
 
 import asyncio
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -17,6 +16,7 @@ from gateway_async.validation import decode
 from gateway_server.api._endpoint import ModelEndpoint
 from gateway_server.dialects import OPENAI, Dialect
 from gateway_server.middleware.auth import caller_of
+from gateway_server.responses import json_response
 
 
 class OpenAIEndpoint(ModelEndpoint):
@@ -52,22 +52,18 @@ class Models:
             page, start = self._live.gateway.routes(start, only)  # type: ignore[assignment] # None ends the loop
             models += [_model(route) for route in page]
             await asyncio.sleep(0)  # others have their turn
-        return _json({"object": "list", "data": models})
+        return json_response({"object": "list", "data": models})
 
     async def retrieve(self, request: Request) -> Response:
         """One route."""
         entry = self._live.find(request.path_params["name"])
         entry.admit(caller_of(request.scope))
-        return _json(_model(entry.route))
+        return json_response(_model(entry.route))
 
 
 def _model(route: config.Route) -> dict[str, object]:
     # `created` is a number that OpenAI's schema requires; routes have no date.
     return {"id": route.name, "object": "model", "created": 0, "owned_by": route.model.provider}
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
 
 
 def routes(live: LiveGateway) -> list[BaseRoute]:

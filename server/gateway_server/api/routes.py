@@ -2,7 +2,6 @@
 
 import asyncio
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -13,6 +12,7 @@ from gateway_async.live.live_gateway import LiveGateway
 from gateway_async.paging import decode_token, encode_token
 from gateway_async.validation import json_object
 from gateway_server.middleware.auth import admin_of, caller_of
+from gateway_server.responses import json_response
 
 AT_ONCE = 100
 """Routes of a long listing that are told before others have their turn."""
@@ -45,44 +45,40 @@ class Routes:
         body: dict[str, object] = {"endpoints" if self._newer else "routes": told}
         if following is not None:
             body["next_page_token"] = encode_token(following)
-        return _json(body)
+        return json_response(body)
 
     async def get(self, request: Request) -> Response:
         """One route."""
         entry = self._live.find(request.path_params["name"])
         entry.admit(caller_of(request.scope))
-        return _json(self._told(request, entry.route))
+        return json_response(self._told(request, entry.route))
 
     async def create(self, request: Request) -> Response:
         """A new route."""
         by = admin_of(request.scope)
         created = await self._changes.create_route(json_object(await request.body()), by)
-        return _json(self._told(request, created))
+        return json_response(self._told(request, created))
 
     async def update(self, request: Request) -> Response:
         """A route with some of its settings changed."""
         by = admin_of(request.scope)
         name, changes = request.path_params["name"], json_object(await request.body())
-        return _json(self._told(request, await self._changes.update_route(name, changes, by)))
+        return json_response(self._told(request, await self._changes.update_route(name, changes, by)))
 
     async def delete(self, request: Request) -> Response:
         """A route less."""
         await self._changes.delete_route(request.path_params["name"], admin_of(request.scope))
-        return _json({})
+        return json_response({})
 
     async def export(self, request: Request) -> Response:
         """A route of the store as an endpoint of a configuration file, without its keys."""
         admin_of(request.scope)
-        return _json(await self._changes.export_route(request.path_params["name"]))
+        return json_response(await self._changes.export_route(request.path_params["name"]))
 
     def _told(self, request: Request, route: config.Route) -> dict[str, object]:
         url = request.scope.get("root_path", "") + route.route_url
         told = route.model_copy(update={"route_url": url})
         return (told.to_endpoint() if self._newer else told).model_dump(mode="json")
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
 
 
 def routes(live: LiveGateway, changes: Changes) -> list[BaseRoute]:
