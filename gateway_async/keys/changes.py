@@ -1,4 +1,4 @@
-"""Making, revoking and rotating keys, for the command line and the API alike: checked, and with a line in the audit log."""
+"""Making, revoking and rotating keys, for the command line and the API: checked, and with a line in the audit log."""
 
 import re
 import time
@@ -17,11 +17,12 @@ from pydantic import (
     ValidationInfo,
 )
 
+from gateway_async.audit import change_entry
 from gateway_async.call import Caller
 from gateway_async.errors import AlreadyExists, ConfigError, Conflict, InvalidRequest, NotFound, NotSupported
 from gateway_async.keys.key import Key, Source, digest_of, hint_of, make_key
 from gateway_async.server_config import KeyConfig, Role, key_name, routes_of_key
-from gateway_async.stores.base import AuditEntry, KeyStore, Store, StoredKey
+from gateway_async.stores.base import KeyStore, Store, StoredKey
 from gateway_async.validation import invalid_request
 
 Json = dict[str, Any]
@@ -31,6 +32,7 @@ GRACE_SECONDS = 24 * 3600.0
 """How long a key that was replaced stays good, unless somebody says otherwise."""
 
 MOST_SECONDS = 100 * 365 * 24 * 3600.0
+"""The longest duration, and the furthest end of a key: a century."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -147,7 +149,7 @@ class KeyChanges:
             created=now,
             expires=_expiry(wanted, now),
         )
-        await keys.create(stored, _entry("key.create", stored.name, by, _said(stored)))
+        await keys.create(stored, change_entry("key.create", stored.name, by, _said(stored)))
         await self._changed()
         return {**told(stored), "api_key": key}
 
@@ -161,7 +163,8 @@ class KeyChanges:
 
         Raises:
             NotFound: There is none of that name.
-            Conflict: It is not the store's, but the configuration's or the environment's; or it is the last admin's, after which nobody could change anything.
+            Conflict: It is not the store's, but the configuration's or the environment's; or it is the last admin's,
+                after which nobody could change anything.
         """
         stored = await self._stored(name)
         if self._is_last_admin(name, stored.values()):
@@ -169,7 +172,7 @@ class KeyChanges:
                 f"{name!r} is the last key of an admin: make another first, or nobody can change anything"
             )
         now, before = self._clock(), stored[name]
-        await self._keys().revoke(name, now, _entry("key.revoke", name, by))
+        await self._keys().revoke(name, now, change_entry("key.revoke", name, by))
         await self._changed()
         return told(replace(before, revoked=before.revoked or now))
 
@@ -192,7 +195,7 @@ class KeyChanges:
         if before.expires is not None and before.expires <= now:
             raise Conflict(f"the key {name!r} has expired; create another")
         key, until = make_key(), now + wanted.grace
-        entry = _entry("key.rotate", name, by, f"the old one is good until {_moment(until)}")
+        entry = change_entry("key.rotate", name, by, f"the old one is good until {_moment(until)}")
         await self._keys().rotate(
             name, digest=digest_of(key.encode()), hint=hint_of(key), old_until=until, entry=entry
         )
@@ -299,14 +302,3 @@ def _read(model: type[T], body: Mapping[str, Any]) -> T:
         return model.model_validate(dict(body))
     except ValidationError as problem:
         raise invalid_request(problem, dict(body)) from None
-
-
-def _entry(action: str, target: str, by: Caller, detail: str = "") -> AuditEntry:
-    return AuditEntry(
-        action=action,
-        target=target,
-        actor=by.key or "in-process",
-        address=by.address,
-        request_id=by.request_id,
-        detail=detail,
-    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gateway_async.audit import change_entry
 from gateway_async.base_models import SetLimitsModel
 from gateway_async.call import Caller
 from gateway_async.config import Limit, LimitsConfig, Route, RouteConfig
@@ -23,7 +24,7 @@ from gateway_async.errors import (
 from gateway_async.limit_config import check_limit
 from gateway_async.live.live_gateway import LiveGateway
 from gateway_async.live.stored_routes import StoredRoutes
-from gateway_async.stores.base import AuditEntry
+from gateway_async.stores.base import StoredRoute
 from gateway_async.validation import invalid_request
 
 Json = dict[str, Any]
@@ -32,8 +33,7 @@ MOST_LIMITS = 100
 """Limits that may be set for a route; every call is held against each."""
 
 TRIES = 5
-"""How often a change is made again on what somebody else has changed meanwhile."""
-
+"""How often a change is tried in all, each time on what somebody else has changed meanwhile."""
 
 MOST_NAME = 200
 """Characters of the longest name that a new route may have: longer ones no client can call."""
@@ -73,7 +73,7 @@ class Changes:
             raise InvalidRequest.field("name", f"the name of a route has at most {MOST_NAME} characters")
         route = await self._checked(name, document)
         self._not_configured(name)
-        entry = _entry("route.create", name, by, _said(route))
+        entry = change_entry("route.create", name, by, _said(route))
         await self._live.store.routes.create(self._routes.store(name, document), entry)
         await self._live.changed()
         return self._served(route)
@@ -106,19 +106,7 @@ class Changes:
                 f"the limits of {name!r} were set by set_limits, and come before its own: change them there, or take "
                 f"them back first with DELETE /api/2.0/gateway/limits/{name}"
             )
-        for attempt in range(TRIES):
-            stored = await self._stored(name)
-            document = self._routes.merged(stored, changes)
-            route = await self._checked(name, document)
-            entry = _entry("route.update", name, by, f"{', '.join(sorted(changes))}; {_said(route)}")
-            try:
-                await self._live.store.routes.replace(
-                    self._routes.store(name, document, stored.revision), entry
-                )
-                break
-            except Conflict:
-                if attempt == TRIES - 1:
-                    raise
+        route = await self._replaced(name, changes, by)
         await self._live.changed()
         return self._served(route)
 
@@ -131,14 +119,17 @@ class Changes:
         """
         self._check_open()
         self._not_configured(name)
-        await self._live.store.routes.delete(name, _entry("route.delete", name, by))
+        await self._live.store.routes.delete(name, change_entry("route.delete", name, by))
         await self._live.changed()
 
     async def export_route(self, name: str) -> Json:
         """A route of the store as an endpoint of a configuration file; in place of each key a variable's name.
 
+        Limits that were set by `set_limits` stand in it as its own.
+
         Raises:
             RouteNotFound: There is none of that name in the store.
+            Conflict: It is a route of the configuration.
         """
         exported = self._routes.export(await self._stored(name))
         if (limits := self._live.limits_set(name)) is not None:
@@ -161,7 +152,7 @@ class Changes:
         route, limits = _limits(body)
         self._live.find(route)
         told = [limit.model_dump(mode="json") for limit in limits]
-        await self._live.store.limits.replace(route, told, _entry("limits.set", route, by, f"{told}"))
+        await self._live.store.limits.replace(route, told, change_entry("limits.set", route, by, f"{told}"))
         await self._live.changed()
         return LimitsConfig(limits=limits)
 
@@ -181,11 +172,28 @@ class Changes:
         """
         self._check_open()
         self._live.find(name)
-        await self._live.store.limits.replace(name, None, _entry("limits.reset", name, by))
+        await self._live.store.limits.replace(name, None, change_entry("limits.reset", name, by))
         await self._live.changed()
         return self.limits(name)
 
-    async def _stored(self, name: str) -> Any:
+    async def _replaced(self, name: str, changes: Json, by: Caller) -> RouteConfig:
+        """The route, once it is in the store with changes."""
+        for left in reversed(range(TRIES)):
+            stored = await self._stored(name)
+            document = self._routes.merged(stored, changes)
+            route = await self._checked(name, document)
+            entry = change_entry("route.update", name, by, f"{', '.join(sorted(changes))}; {_said(route)}")
+            try:
+                await self._live.store.routes.replace(
+                    self._routes.store(name, document, stored.revision), entry
+                )
+                break
+            except Conflict:
+                if not left:
+                    raise
+        return route
+
+    async def _stored(self, name: str) -> StoredRoute:
         found = await self._live.store.routes.read([name])
         if not found:
             if self._live.configured(name):
@@ -250,14 +258,3 @@ def _limits(data: Mapping[str, Any]) -> tuple[str, list[Limit]]:
 def _said(route: RouteConfig) -> str:
     told = route.to_route()
     return f"{told.route_type}, {told.model.provider}/{told.model.name or ''}"
-
-
-def _entry(action: str, target: str, by: Caller, detail: str = "") -> AuditEntry:
-    return AuditEntry(
-        action=action,
-        target=target,
-        actor=by.key or "in-process",
-        address=by.address,
-        request_id=by.request_id,
-        detail=detail,
-    )

@@ -34,7 +34,8 @@ MAY_IMPORT: Mapping[str, str] = {
     "credentials": "errors provider_config",
     # What is kept.
     "stores": "base_models errors",
-    "keys": "call config errors server_config stores tasks validation",
+    "audit": "call stores",
+    "keys": "audit call config errors server_config stores tasks validation",
     # The engine.
     "call": "config",
     "providers": "call config credentials errors plugins provider_table schemas secrets sse",
@@ -46,8 +47,8 @@ MAY_IMPORT: Mapping[str, str] = {
     "provider_call": "call errors providers secrets upstream",
     "gateway": "call config errors network_guard policies provider_call providers secrets stores upstream validation",
     "live": (
-        "base_models call config config_file errors gateway limit_config network_guard provider_config provider_names "
-        "secrets server_config setting_types stores tasks validation"
+        "audit base_models call config config_file errors gateway limit_config network_guard provider_config "
+        "provider_names secrets server_config setting_types stores tasks validation"
     ),
     "local": "call config errors live paging streaming validation wire",
     # The client.
@@ -107,6 +108,7 @@ BASE = {"anyio", "httpx", "pydantic", "pydantic_core", "tenacity"}
 
 NEEDS_AN_EXTRA = {
     *(
+        "audit",
         "call",
         "config_file",
         "gateway",
