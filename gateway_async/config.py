@@ -5,6 +5,7 @@ line of it is wrong, is `config_file`'s.
 """
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -343,15 +344,15 @@ class GatewayConfig(AliasedConfigModel):
 
     @model_validator(mode="after")
     def validate_names(self) -> "GatewayConfig":
-        """The configuration, once no two routes have one name."""
-        seen: set[str] = set()
-        for route in self.routes:
-            if route.name in seen:
-                raise ValueError(f"two endpoints are named {route.name!r}; rename or remove one")
-            seen.add(route.name)
-        names: set[str] = set()
-        for key in self.api_keys:
-            if key.name in names:
-                raise ValueError(f"two keys are named {key.name!r}; rename or remove one")
-            names.add(key.name)
+        """The configuration, once no two routes have one name, and no two keys."""
+        _check_unique("endpoints", [route.name for route in self.routes])
+        _check_unique("keys", [key.name for key in self.api_keys])
         return self
+
+
+def _check_unique(kind: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"two {kind} are named {name!r}; rename or remove one")
+        seen.add(name)

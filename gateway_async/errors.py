@@ -11,7 +11,7 @@
     ├── PermissionDenied          403
     ├── NotFound                  404
     │   └── RouteNotFound         404
-    ├── Conflict                  409  somebody else changed it meanwhile
+    ├── Conflict                  409  it can't be changed so, as things are
     │   └── AlreadyExists         409  the name is taken
     ├── RateLimited               429  `retry_after`
     ├── NotSupported              501  this server does not offer the call
@@ -204,7 +204,7 @@ class RouteNotFound(NotFound):
 
 
 class Conflict(GatewayError):
-    """What is to be changed is not as it was when it was read; somebody else changed it meanwhile."""
+    """What is to be changed can't be, as things are: somebody else changed it meanwhile, or it is changed elsewhere."""
 
     status, error_code = 409, "RESOURCE_CONFLICT"
 

@@ -1,4 +1,7 @@
-"""The calls that a client makes of a gateway, however it reaches it: over HTTP (`transport`), or in its own process (`local`)."""
+"""The calls that a client makes of a gateway, however it reaches it.
+
+Over HTTP that is `transport`, in its own process `local`.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

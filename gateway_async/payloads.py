@@ -1,4 +1,4 @@
-"""Requests and answers of a client, between their schemas and plain JSON."""
+"""Requests and answers of a client: from their schemas to plain JSON, and back."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 def payload(request: Any) -> Any:
-    """What is sent of a request: what was set in it."""
+    """The JSON that is sent of a request: of a schema the fields that were set, of a mapping all."""
     return request if isinstance(request, Mapping) else request.model_dump(mode="json", exclude_unset=True)
 
 

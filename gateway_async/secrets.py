@@ -19,6 +19,12 @@ MASK = "**********"
 LOGIN = re.compile(r"(https?://)([^/?#]*)@", re.IGNORECASE)
 """How an address begins in which a user and a password stand."""
 
+_PATH = re.compile(r"[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|(?i:file):")
+"""How a path begins. One that begins otherwise is not looked at either, and taken for a key."""
+
+_AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
+"""A secret key of AWS, which may begin with a slash."""
+
 
 class Secret(str):
     """A string whose `repr` does not say what it is, so that a dump or a traceback does not either."""
@@ -133,13 +139,6 @@ def _checked(key: str, source: str) -> Secret:
     if not key.isascii() or not key.isprintable():
         raise ValueError(f"{source} holds characters that no HTTP header can carry")
     return Secret(key)
-
-
-_PATH = re.compile(r"[/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|(?i:file):")
-"""How a path begins. One that begins otherwise is not looked at either, and taken for a key."""
-
-_AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
-"""A secret key of AWS, which may begin with a slash."""
 
 
 def secrets_in(settings: Any) -> Iterator[Secret]:

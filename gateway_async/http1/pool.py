@@ -165,9 +165,8 @@ class Pool:
         host, port, tls = origin
         context = await self._context() if tls else None
         addresses = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        if (
-            self._guard is not None
-        ):  # here and not before: a name may mean another address each time it is asked
+        # Here and not before: a name may mean another address each time it is asked.
+        if self._guard is not None:
             self._guard.admit(host, [str(place[0]) for *_, place in addresses])
         opened = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=self.loop)
         _, connection = await self.loop.create_connection(
