@@ -85,7 +85,7 @@ class Gateway:
 
         Args:
             routes: Those whose makers may reach whatever this machine can.
-            guarded: Those that may reach public addresses only, and what the guard given to `bound` admits.
+            guarded: Those that may reach public addresses only, and what the guard given to `confine` admits.
         """
         table = {route.name: self._entry(route, self._upstream) for route in routes}
         table |= {route.name: self._entry(route, self._guarded) for route in guarded}
@@ -127,7 +127,7 @@ class Gateway:
         end = start + PAGE_SIZE
         return [entry.route for entry in entries[start:end]], end if end < len(entries) else None
 
-    def bound(self, guard: NetworkGuard) -> None:
+    def confine(self, guard: NetworkGuard) -> None:
         """Let guarded routes reach what this guard admits, from the next `serve` on."""
         self._guarded = Upstream(guard)
 

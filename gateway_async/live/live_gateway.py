@@ -87,7 +87,6 @@ class LiveGateway:
         self._generation = generation
         self._guarded = guarded
         self._on_refusal = on_refusal
-        gateway.bound(NetworkGuard(config.upstream.allow_networks, on_refusal=on_refusal))
         self._gives_way = gives_way
         self._seen = -1
         self._made: dict[str, _Made] = {}
@@ -99,6 +98,7 @@ class LiveGateway:
         self._both: Set[str] = set()
         self._taking_up: set[asyncio.Task[None]] = set()
         self._problem: type[GatewayError] | None = None
+        self._confine()
 
     @property
     def stale(self) -> bool:
@@ -252,11 +252,14 @@ class LiveGateway:
 
     async def _read_again(self) -> None:
         """Read every route anew: what routes of the store may reach and use has changed."""
-        stored = await self.store.routes.read(
-            list(self._made)
-        )  # first, for it may fail, and then nothing changes
-        self.gateway.bound(NetworkGuard(self._config.upstream.allow_networks, on_refusal=self._on_refusal))
+        # First, for it may fail, and then nothing changes.
+        stored = await self.store.routes.read(list(self._made))
+        self._confine()
         self._made |= {route.name: await asyncio.to_thread(self._read_one, route) for route in stored}
+
+    def _confine(self) -> None:
+        """Let routes of the store reach what the configuration allows now."""
+        self.gateway.confine(NetworkGuard(self._config.upstream.allow_networks, on_refusal=self._on_refusal))
 
     def _build(
         self,
@@ -264,6 +267,7 @@ class LiveGateway:
         stored: Sequence[StoredRoute],
         limits: Mapping[str, list[dict[str, object]]],
     ) -> None:
+        """Know the store's routes of these versions, those `stored` anew, and these limits; and serve them."""
         made = {name: self._made[name] for name in versions if name in self._made}
         made |= {route.name: self._read_one(route) for route in stored}
         self._made = {name: made[name] for name in versions if name in made}

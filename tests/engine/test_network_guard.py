@@ -429,7 +429,7 @@ async def test_a_proxy_is_not_taken_for_a_guarded_request(
 def gateway_with(route: dict[str, Any], guard: NetworkGuard) -> Gateway:
     """A gateway with this one route, made over the API."""
     gateway = Gateway(load_config({"endpoints": []}))
-    gateway.bound(guard)
+    gateway.confine(guard)
     gateway.serve([], guarded=[RouteConfig.model_validate(route)])
     return gateway
 
