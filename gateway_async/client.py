@@ -60,9 +60,8 @@ class AsyncGatewayClient:
         max_retries: int = 3,
         http_client: "httpx.AsyncClient | None" = None,
     ) -> None:
-        from gateway_async.transport import (
-            Http,
-        )  # httpx is a third of the time that importing this module would take
+        # Here, for httpx is a third of the time that importing this module would take.
+        from gateway_async.transport import Http
 
         self._gateway_uri = gateway_uri or get_gateway_uri()
         self._settings: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "max_retries": max_retries}

@@ -11,6 +11,9 @@ from gateway_async.setting_types import ResolvedApiKey
 
 __all__ = ["KeyConfig", "Role", "ServerConfig", "UpstreamConfig", "key_name", "routes_of_key"]
 
+LEAST_CHARACTERS = 16
+"""Of a key that the operator chooses."""
+
 
 class ServerConfig(ConfigModel):
     """How the server behaves."""
@@ -64,8 +67,8 @@ class KeyConfig(ConfigModel):
     @classmethod
     def validate_length(cls, key: str) -> str:
         """The key, once it can't be guessed by trying."""
-        if len(key) < 16:
-            raise ValueError("a key needs at least 16 characters, or somebody guesses it")
+        if len(key) < LEAST_CHARACTERS:
+            raise ValueError(f"a key needs at least {LEAST_CHARACTERS} characters, or somebody guesses it")
         return key
 
     @field_validator("name")

@@ -23,6 +23,7 @@ from gateway_async.errors import AlreadyExists, ConfigError, Conflict, InvalidRe
 from gateway_async.keys.key import Key, Source, digest_of, hint_of, make_key
 from gateway_async.server_config import KeyConfig, Role, key_name, routes_of_key
 from gateway_async.stores.base import KeyStore, Store, StoredKey
+from gateway_async.stores.places import NO_STORE
 from gateway_async.validation import invalid_request
 
 Json = dict[str, Any]
@@ -213,10 +214,7 @@ class KeyChanges:
 
     def _keys(self) -> KeyStore:
         if self._store is None:
-            raise NotSupported(
-                "keys can't be changed here, since this gateway has no store to keep them in: give it one with "
-                "`store: sqlite:///gateway.db` in its configuration, or GATEWAY_STORE"
-            )
+            raise NotSupported(NO_STORE)
         return self._store.keys
 
     def _is_last_admin(self, name: str, stored: Iterable[StoredKey]) -> bool:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from gateway_async.config import KeyConfig
 from gateway_async.errors import ConfigError, Unavailable
 from gateway_async.keys.key import REVOKED, Key, digest_of, from_stored, is_ours
-from gateway_async.server_config import Role
+from gateway_async.server_config import LEAST_CHARACTERS, Role
 from gateway_async.stores.base import KeyStore
 from gateway_async.tasks import ended
 
@@ -91,8 +91,10 @@ class KeyRing:
             for each in keys
         ]
         if admin_key := (admin_key or "").strip():
-            if len(admin_key) < 16:
-                raise ConfigError(f"{ADMIN_KEY} needs at least 16 characters, or somebody guesses it")
+            if len(admin_key) < LEAST_CHARACTERS:
+                raise ConfigError(
+                    f"{ADMIN_KEY} needs at least {LEAST_CHARACTERS} characters, or somebody guesses it"
+                )
             own.append(Key(ADMIN_KEY, digest_of(admin_key.encode()), admin=True, source="environment"))
         self._has_configured = any(key.source == "file" for key in own)
         self._own = {key.digest: key for key in own}

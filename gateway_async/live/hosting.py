@@ -16,18 +16,13 @@ from gateway_async.stores import open_counters, open_store
 from gateway_async.stores.base import Counters
 from gateway_async.stores.generation import Generation
 from gateway_async.stores.memory import MemoryStore
-from gateway_async.stores.places import beside, state_dir
+from gateway_async.stores.places import NO_STORE, beside, state_dir
 
 COUNTERS = "MLFLOW_GATEWAY_RATE_LIMITS_STORAGE_URI"
 """The documented variable that says where limits are counted; it comes before the configuration's `counters`."""
 
 MEMORY = "memory://"
 """The counters' address that means the memory of this machine."""
-
-_NO_STORE = (
-    "routes, limits and keys can't be changed here, since this gateway has no store to keep them in: give it one with "
-    "`store: sqlite:///gateway.db` in its configuration, or GATEWAY_STORE"
-)
 
 
 def host(
@@ -57,14 +52,14 @@ def host(
     if store is None:
         kept = StoredRoutes(Unsealed(), lambda: None)
         alone = LiveGateway(gateway, config, MemoryStore(), read=kept.read, guarded=False)
-        return alone, Changes(alone, kept, closed=None if trusted else _NO_STORE)
+        return alone, Changes(alone, kept, closed=None if trusted else NO_STORE)
     from gateway_async.live.vault import StoreVault  # cryptography, for those who have a store
 
     opened, vault = open_store(store), StoreVault(store)
 
     async def prepare() -> None:
         await opened.open()
-        await vault.match(opened)
+        await vault.check(opened)
 
     routes = StoredRoutes(vault, lambda: live.config.upstream)
     live = LiveGateway(

@@ -80,7 +80,7 @@ class StoreVault:
         """The settings; see `Vault.open`."""
         return self._vault().open(sealed)
 
-    async def match(self, store: Store) -> None:
+    async def check(self, store: Store) -> None:
         """Accept a store whose routes can be opened with this secret, as those of one without any.
 
         Raises:

@@ -16,9 +16,6 @@ class Meter:
 
     Args:
         opened: Opens the counters, when the first limit needs them; None: those of this process alone.
-
-    Attributes:
-        undecided: Calls, and uses, that could not be counted.
     """
 
     def __init__(self, opened: Callable[[], Counters] | None = None) -> None:
@@ -27,7 +24,6 @@ class Meter:
         self._at_hand: AtHand | None = None
         self._adding: set[asyncio.Task[None]] = set()
         self._failing = False
-        self.undecided = 0
 
     def counters(self) -> Counters:
         """Where to count.
@@ -81,7 +77,6 @@ class Meter:
             self._failed(problem)
 
     def _failed(self, problem: CountersUnavailable) -> None:
-        self.undecided += 1
         if not self._failing and not problem.logged:
             self._failing = True
             _log.warning(

@@ -9,6 +9,12 @@ from gateway_async.errors import ConfigError
 SQLITE = "sqlite:///"
 """What an address of SQLite begins with; then a path, relative or, with a fourth slash, absolute."""
 
+NO_STORE = (
+    "routes, limits and keys can't be changed here, since this gateway has no store to keep them in: give it one with "
+    "`store: sqlite:///gateway.db` in its configuration, or GATEWAY_STORE"
+)
+"""What is said of a change where there is no store."""
+
 
 def store_address(given: str | None, configured: str | None) -> str | None:
     """The store's address: the one given (`--store`), else `GATEWAY_STORE`, else the configuration's.
@@ -51,9 +57,14 @@ def beside(store: str, suffix: str) -> Path:
         ConfigError: The directory can't be made.
     """
     if store.startswith(SQLITE):
-        path = Path(store.removeprefix(SQLITE).partition("?")[0]).resolve()
+        path = sqlite_file(store)
         return _made(path.parent) / (path.name + suffix)
     return state_dir() / f"store-{hashlib.sha256(store.encode()).hexdigest()[:16]}{suffix}"
+
+
+def sqlite_file(address: str) -> Path:
+    """The file that an address of SQLite names, as an absolute path without links."""
+    return Path(address.removeprefix(SQLITE).partition("?")[0]).resolve()
 
 
 def shown(address: str) -> str:

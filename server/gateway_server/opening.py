@@ -67,7 +67,7 @@ async def settle(
     store = open_store(store_address)
     try:
         await store.open()
-        await StoreVault(store_address).match(store)
+        await StoreVault(store_address).check(store)
         made = await store.routes.versions()
         if both := [route.name for route in config.routes if route.name in made and not gives_way]:
             raise ConfigError("\n".join(map(in_both, both)))

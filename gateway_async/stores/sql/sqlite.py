@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway_async.errors import ConfigError, GatewayError, Unavailable
-from gateway_async.stores.places import SQLITE
+from gateway_async.stores.places import SQLITE, sqlite_file
 
 CONNECTIONS = 4
 """Most connections, each with a thread of its own; readers do not wait for a writer."""
@@ -49,10 +49,9 @@ class SQLite:
     failures: tuple[type[Exception], ...] = (OSError,)
 
     def __init__(self, address: str) -> None:
-        path = address.removeprefix(SQLITE).partition("?")[0]
-        if not address.startswith(SQLITE) or path in ("", ":memory:"):
+        if not address.startswith(SQLITE) or address[len(SQLITE) :].partition("?")[0] in ("", ":memory:"):
             raise ConfigError(f"the store {address!r} names no file: write {SQLITE} and its path")
-        self._path = Path(path).resolve()
+        self._path = sqlite_file(address)
         self.name = f"{SQLITE}{self._path}"
 
     def make(self) -> None:
