@@ -35,15 +35,14 @@ class SqlKeys:
         """Keep a new key; see `KeyStore.create`."""
         async with change(self._database, entry) as made:
             await _untaken(made, key.digest)
-            if await _named(made, key.name) is not None:
+            if await _found(made, key.name) is not None:
                 raise AlreadyExists(f"there is a key {key.name!r}")
             await made.run(keys.insert().values(asdict(key)))
 
     async def revoke(self, name: str, at: float, entry: AuditEntry) -> None:
         """Revoke a key; see `KeyStore.revoke`."""
         async with change(self._database, entry) as made:
-            if await _named(made, name) is None:
-                raise NotFound(f"there is no key {name!r}")
+            await _named(made, name)
             await made.run(
                 keys.update().where(keys.c.name == name, keys.c.revoked.is_(None)).values(revoked=at)
             )
@@ -54,8 +53,6 @@ class SqlKeys:
         """Replace a key by a new one; see `KeyStore.rotate`."""
         async with change(self._database, entry) as made:
             found = await _named(made, name)
-            if found is None:
-                raise NotFound(f"there is no key {name!r}")
             if found.revoked is not None:
                 raise Conflict(f"the key {name!r} is revoked: create another one")
             await _untaken(made, digest)
@@ -66,9 +63,15 @@ class SqlKeys:
             )
 
 
-async def _named(made: Change, name: str) -> StoredKey | None:
+async def _found(made: Change, name: str) -> StoredKey | None:
     row = await made.row(sa.select(keys).where(keys.c.name == name))
     return _key(row) if row else None
+
+
+async def _named(made: Change, name: str) -> StoredKey:
+    if (found := await _found(made, name)) is None:
+        raise NotFound(f"there is no key {name!r}")
+    return found
 
 
 async def _untaken(made: Change, digest: bytes) -> None:
