@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
+
 PATIENCE = 20.0
 """Seconds for a server to start on a busy machine."""
 
@@ -25,7 +27,7 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, password: str | None = None) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.password = password
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,10 +96,3 @@ def redis_server(directory: Path, password: str | None = None) -> Iterator[Redis
         yield server
     finally:
         server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

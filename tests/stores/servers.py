@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.server import wait_until
 
 PASSWORD = "never-in-a-message"  # of a server that nobody else reaches
@@ -28,7 +28,7 @@ class Postgres:
     """
 
     def __init__(self, programs: Path, folder: Path, *, durable: bool) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._programs, self._folder, self._log = programs, folder, folder / "log"
         self._durable = "on" if durable else "off"
         self._process: subprocess.Popen[bytes] | None = None
@@ -151,10 +151,3 @@ def _user() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port

@@ -11,3 +11,11 @@ def closed_port() -> int:
     held.bind(("127.0.0.1", 0))
     port: int = held.getsockname()[1]
     return port
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for a server that is told where to listen."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        return port
