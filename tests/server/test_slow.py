@@ -18,7 +18,7 @@ from tests.support.upstream import DONE, MockUpstream, Script, chat, delta, stre
 
 BODY = b'{"messages":[{"role":"user","content":"Hello there"}]}'
 HEAD = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-SECONDS = 2
+SECONDS = 1
 
 
 def head(path: str = "/gateway/chat/invocations") -> bytes:
@@ -28,7 +28,7 @@ def head(path: str = "/gateway/chat/invocations") -> bytes:
 
 @pytest.fixture(scope="module")
 def gateway(shared_upstream: MockUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A gateway that waits two seconds for a request."""
+    """A gateway that waits a second for a request; it looks once a second."""
     config: Json = {
         "endpoints": [
             offline("chat", "chat"),
@@ -148,7 +148,7 @@ def test_who_asks_again_and_again_is_not_closed(gateway: Server) -> None:
 
 def test_a_long_answer_and_its_slow_reader_are_let_alone(gateway: Server, upstream: MockUpstream) -> None:
     """The request was whole; how long the answer takes is another's business."""
-    pauses: Script = [0.3, delta("b")] * 14
+    pauses: Script = [0.3, delta("b")] * 10
     upstream.answer_with(stream(delta("a"), *pauses, delta("c", finish="stop"), DONE))
     with gateway.connect() as connection:
         body = BODY[:-1] + b',"stream":true}'
@@ -157,7 +157,7 @@ def test_a_long_answer_and_its_slow_reader_are_let_alone(gateway: Server, upstre
         told = answer(connection)
 
     assert told.status == 200
-    assert told.body.count(b'"b"') == 14
+    assert told.body.count(b'"b"') == 10
 
 
 def test_who_reads_slowly_is_let_alone(gateway: Server, upstream: MockUpstream) -> None:

@@ -13,8 +13,8 @@ from tests.stores.changer import ROOT, change, command
 from tests.stores.records import contents
 from tests.stores.servers import Postgres, postgres_server
 
-CHANGES = 1000
-MOST_AT_ONCE = 350
+CHANGES = 400
+MOST_AT_ONCE = 140
 """Changes after which a process is killed, at most."""
 
 
@@ -71,7 +71,7 @@ async def check(address: str, acknowledged: int, kept: MemoryStore) -> int:
 
 
 async def test_killed_in_sqlite(tmp_path: Path) -> None:
-    """A thousand changes of all kinds; again and again the process is killed at a moment that nobody chose."""
+    """Hundreds of changes of all kinds; again and again the process is killed at a moment that nobody chose."""
     address, random, kept, made = f"sqlite:///{tmp_path / 'gateway.db'}", Random(4), MemoryStore(), 0
 
     while made < CHANGES:
