@@ -8,10 +8,11 @@ import asyncio
 import json
 import signal
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 from urllib.parse import quote
 
@@ -402,16 +403,19 @@ def commands_are_run(witness: Witness, server: Server, folder: Path, env: dict[s
         *(("keys", "list", *of_store), ("keys", "list", "--json", *of_store), ("keys", "rotate", "one", *of_store), ("keys", "revoke", "two", *of_store)),
         *(("audit", *of_store), ("audit", "--json", *of_store), ("keys", "list", "--store", f"postgresql://a:{TYPED}@127.0.0.1:1/x")),
     ]  # fmt: skip
+    for arguments, done in zip(commands, run_commands(commands, env), strict=True):
+        stdout = done.stdout.encode()
+        if arguments[:2] in (("keys", "create"), ("keys", "rotate")):
+            assert done.returncode == 0, done.stderr
+            key = json.loads(stdout)["api_key"] if "--json" in arguments else done.stdout.strip()
+            stdout = witness.shown_once(key, stdout)
+        witness.hears(" ".join(arguments[:2]), stdout + done.stderr.encode())
+
+
+def run_commands(commands: Sequence[Sequence[str]], env: dict[str, str]) -> list[CompletedProcess[str]]:
+    """Run commands to their ends, some at a time."""
     with ThreadPoolExecutor(3) as runners:
-        for arguments, done in zip(
-            commands, runners.map(lambda each: run_command(*each, env=env), commands), strict=True
-        ):
-            stdout = done.stdout.encode()
-            if arguments[:2] in (("keys", "create"), ("keys", "rotate")):
-                assert done.returncode == 0, done.stderr
-                key = json.loads(stdout)["api_key"] if "--json" in arguments else done.stdout.strip()
-                stdout = witness.shown_once(key, stdout)
-            witness.hears(" ".join(arguments[:2]), stdout + done.stderr.encode())
+        return list(runners.map(lambda each: run_command(*each, env=env), commands))
 
 
 def processes_are_looked_at(witness: Witness, server: Server) -> None:
@@ -492,8 +496,12 @@ def test_no_secret_is_left_in_a_database_server(tmp_path: Path, upstream: MockUp
             http.get(KEYS)
             http.delete(ROUTES + "openai")
             http.get(ROUTES, headers={"Authorization": f"Bearer {make_key()}"})
-            for command in (("keys", "list"), ("audit", "--json"), ("start", "--port", "0")):
-                told = run_command(*command, "--config-path", str(tmp_path / "gateway.yaml"), env=env)
+            config = ("--config-path", str(tmp_path / "gateway.yaml"))
+            commands = [
+                (*command, *config)
+                for command in (("keys", "list"), ("audit", "--json"), ("start", "--port", "0"))
+            ]
+            for command, told in zip(commands, run_commands(commands, env), strict=True):
                 witness.hears(command[0], told.stdout + told.stderr)
                 assert told.returncode != 0
         witness.read((tmp_path / "state").rglob("*"))

@@ -23,7 +23,7 @@ from gateway_async.stores.generation import Generation
 from gateway_async.stores.places import beside
 from gateway_server.middleware.auth import Unkeyed
 from gateway_server.opening import settle
-from tests.stores.servers import postgres_server
+from tests.stores.servers import Postgres
 from tests.support.configs import ADMIN, AS_ADMIN, HELLO, offline
 from tests.support.server import Server, run_command, running, wait_until
 
@@ -653,29 +653,30 @@ def test_keys_outlive_their_store(tmp_path: Path) -> None:
         assert http.get("/v1/models").status_code == 401, "it is known to be closed"
 
 
-def test_keys_outlive_a_database_server(tmp_path: Path) -> None:
+def test_keys_outlive_a_database_server(tmp_path: Path, postgres: Postgres) -> None:
     """PostgreSQL that is paused, or gone: who was in stays in, a stranger is told to come back; until it answers again."""
     config = {"endpoints": [offline("chat", "chat")]}
-    with postgres_server() as database:
-        env = {"GATEWAY_STORE": database.new_address(), "GATEWAY_ADMIN_KEY": ADMIN}
-        with running(tmp_path, config, env=env) as server, server.client() as http:
-            seen, *unseen = (as_(made(http, AS_ADMIN, name=name)) for name in ("seen", "one", "two"))
-            assert http.get("/v1/models", headers=seen).status_code == 200
+    env = {"GATEWAY_STORE": postgres.new_address(), "GATEWAY_ADMIN_KEY": ADMIN}
+    with running(tmp_path, config, env=env) as server, server.client() as http:
+        seen, *unseen = (as_(made(http, AS_ADMIN, name=name)) for name in ("seen", "one", "two"))
+        assert http.get("/v1/models", headers=seen).status_code == 200
 
-            for stop, go_on, stranger in (
-                (database.pause, database.resume, unseen[0]),
-                (database.stop, database.start, unseen[1]),
-            ):
-                stop()
+        for stop, go_on, stranger in (
+            (postgres.pause, postgres.resume, unseen[0]),
+            (postgres.stop, postgres.start, unseen[1]),
+        ):
+            stop()
+            try:
                 for _ in range(3):
                     assert http.get("/v1/models", headers=seen).status_code == 200
                     assert http.get("/v1/models", headers=stranger).status_code == 503
+            finally:  # other tests use it too
                 go_on()
-                wait_until(
-                    lambda key=stranger: http.get("/v1/models", headers=key).status_code == 200,  # type: ignore[misc] # its own
-                    30,
-                    "the key stays unknown",
-                )
+            wait_until(
+                lambda key=stranger: http.get("/v1/models", headers=key).status_code == 200,  # type: ignore[misc] # its own
+                30,
+                "the key stays unknown",
+            )
 
 
 def _somebody_changes(store: Path) -> None:
