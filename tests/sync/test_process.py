@@ -147,14 +147,18 @@ ENDINGS = {
     "a daemon thread that waits": """
 client = MlflowGatewayClient(url)
 stream = client.stream("chat", {"n": 2, "hold_at": 1})
-begun = threading.Event()
+reads, begun = threading.Event(), threading.Event()
+def read():
+    for _ in stream:
+        reads.set()
 async def wait():
     begun.set()
     await run_forever()
 async def run_forever():
     import asyncio
     await asyncio.sleep(600)
-threading.Thread(target=lambda: list(stream), daemon=True).start()
+threading.Thread(target=read, daemon=True).start()
+reads.wait()
 threading.Thread(target=lambda: run(wait), daemon=True).start()
 begun.wait()
 """,
