@@ -83,7 +83,7 @@ class LiveGateway:
         self._config = config
         self._read = read
         self._prepare = prepare
-        self._prepared = False
+        self._prepared = self._behind = False
         self._generation = generation
         self._guarded = guarded
         self._on_refusal = on_refusal
@@ -111,16 +111,16 @@ class LiveGateway:
         Raises:
             RouteNotFound: There is none.
             NotSupported: The store holds one that can't be served.
-            Unavailable: Nobody knows, since the store could not be read yet.
+            Unavailable: Nobody knows, since the store could not be read yet, or not since it changed.
         """
         try:
             return self.gateway.find(name)
         except RouteNotFound:
             if (made := self._made.get(name)) is not None:
                 raise NotSupported(f"the route {name!r} can't be served: {made.problem}") from None
-            if self.revision < 0:
+            if self.revision < 0 or self._behind:
                 raise Unavailable(
-                    "the store of this gateway could not be read yet, so nobody knows whether there is a route "
+                    "the store of this gateway could not be read since it changed, so nobody knows whether there is a route "
                     f"{name[:100]!r}",
                     retry_after=1,
                 ) from None
@@ -228,6 +228,10 @@ class LiveGateway:
             looked = self._generation.value if self._generation is not None else 0
             try:
                 await self._ask_store()
+                self._behind = False
+            except BaseException:
+                self._behind = self._behind or looked != self._seen
+                raise
             finally:
                 self._seen = looked
 

@@ -52,6 +52,35 @@ async def test_an_app_tries_again_though_nobody_waited_for_the_first_time(damage
     await app.aclose()
 
 
+async def test_who_could_not_read_a_change_does_not_say_that_there_is_no_such_route(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 for a name that it does not know: another process may have made it, and been answered."""
+    store = f"sqlite:///{tmp_path / 'gateway.db'}"
+    maker, other = create_app(CONFIG, store=store), create_app(CONFIG, store=store)
+    await maker.open()
+    await other.open()
+
+    async def away() -> int:
+        raise Unavailable("the store is away")
+
+    async def asked() -> int:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(other), base_url="http://gateway") as http:
+            return (await http.get("/api/2.0/gateway/routes/new")).status_code
+
+    assert await asked() == 404
+    with monkeypatch.context() as patch:
+        patch.setattr(other.live.store, "revision", away)
+        await maker.changes.create_route({"name": "new", **offline("new", "chat")}, Caller(admin=True))
+        assert await asked() == 503
+
+    while await asked() == 503:
+        await asyncio.sleep(0.05)
+    assert await asked() == 200
+    await maker.aclose()
+    await other.aclose()
+
+
 async def test_a_gateway_in_this_process_tries_again(damaged: Path) -> None:
     """What was wrong with the store is asked anew at the next call."""
     async with AsyncGatewayClient.local({**CONFIG, "store": f"sqlite:///{damaged}"}) as client:

@@ -125,7 +125,7 @@ def test_a_worker_that_begins_meanwhile_serves_the_file(kept: Kept, postgres: Po
         again = Kept(kept.server, http)
         assert [again.call("filed"), again.call("stored"), again.call("nothing")] == [200, 503, 503]
         told = http.post("/gateway/stored/invocations", json=HELLO)
-        assert "could not be read yet" in told.json()["message"]
+        assert "could not be read" in told.json()["message"]
         assert told.headers["retry-after"] == "1"
 
     postgres.start()
