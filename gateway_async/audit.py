@@ -3,6 +3,9 @@
 from gateway_async.call import Caller
 from gateway_async.stores.base import AuditEntry
 
+COMMAND_LINE = Caller(key="command line", admin=True)
+"""Who changes a store without a gateway between."""
+
 
 def change_entry(action: str, target: str, by: Caller, detail: str = "") -> AuditEntry:
     """The line for a change that is about to be made.

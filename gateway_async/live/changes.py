@@ -72,7 +72,7 @@ class Changes:
         if len(name) > MOST_NAME:
             raise InvalidRequest.field("name", f"the name of a route has at most {MOST_NAME} characters")
         route = await self._checked(name, document)
-        self._not_configured(name)
+        self._not_configured(name, AlreadyExists)
         entry = change_entry("route.create", name, by, _said(route))
         await self._live.store.routes.create(self._routes.store(name, document), entry)
         await self._live.changed()
@@ -223,13 +223,13 @@ class Changes:
         if self._closed is not None:
             raise NotSupported(self._closed)
 
-    def _not_configured(self, name: str) -> None:
+    def _not_configured(self, name: str, refusal: type[Conflict] = Conflict) -> None:
         if self._live.configured(name):
-            raise _of_the_file(name)
+            raise _of_the_file(name, refusal)
 
 
-def _of_the_file(name: str) -> GatewayError:
-    return AlreadyExists(
+def _of_the_file(name: str, refusal: type[Conflict] = Conflict) -> Conflict:
+    return refusal(
         f"{name!r} is a route of the gateway's configuration file; it is changed there, and a running gateway takes "
         "the change up"
     )

@@ -51,7 +51,7 @@ def host(
     gateway = Gateway(config, _counters(config, store, path))
     if store is None:
         kept = StoredRoutes(Unsealed(), lambda: None)
-        alone = LiveGateway(gateway, config, MemoryStore(), read=kept.read, guarded=False)
+        alone = LiveGateway(gateway, config, MemoryStore(), read=kept.read)
         return alone, Changes(alone, kept, closed=None if trusted else NO_STORE)
     from gateway_async.live.vault import StoreVault  # cryptography, for those who have a store
 

@@ -48,10 +48,10 @@ class LiveGateway:
         config: The configuration.
         store: Where routes and limits made at run time are kept.
         read: Makes a route of a stored one.
-        prepare: Makes the store ready; None: it is ready, and nobody else changes it.
+        prepare: Makes the store ready, whose routes may reach public addresses only, and what the configuration allows;
+            None: the store is ready, nobody else changes it, and its routes may reach all that this process can.
         generation: The number by which the processes of this machine tell each other of changes.
-        guarded: The store's routes may reach public addresses only, and what the configuration allows.
-        on_refusal: Told when one of them would have reached another: the host, and the address behind it.
+        on_refusal: Told when a route of the store would have reached what it may not: the host, and the address behind.
         gives_way: A route of the configuration gives way to one of the store with its name, as the default ones do;
             else there must be none.
 
@@ -72,7 +72,6 @@ class LiveGateway:
         read: Reader,
         prepare: Callable[[], Awaitable[None]] | None = None,
         generation: Generation | None = None,
-        guarded: bool = True,
         on_refusal: Callable[[str, str], None] | None = None,
         gives_way: bool = False,
     ) -> None:
@@ -85,13 +84,11 @@ class LiveGateway:
         self._prepare = prepare
         self._prepared = self._behind = False
         self._generation = generation
-        self._guarded = guarded
         self._on_refusal = on_refusal
         self._gives_way = gives_way
         self._seen = -1
         self._made: dict[str, _Made] = {}
         self._limits: Mapping[str, list[Limit]] = {}
-        self._limited: dict[str, tuple[RouteConfig, list[Limit], RouteConfig]] = {}
         self._lock: tuple[asyncio.AbstractEventLoop | None, asyncio.Lock] = (None, asyncio.Lock())
         self._refreshing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
@@ -292,7 +289,6 @@ class LiveGateway:
 
     def _serve(self) -> None:
         """Replace what is served by what is known now."""
-        self._limited = {name: kept for name, kept in self._limited.items() if name in self._limits}
         own = {route.name: self._with_limits(route) for route in self._config.routes}
         made = {name: self._with_limits(each.route) for name, each in self._made.items() if each.route}
         known, self._both = self._both, own.keys() & self._made.keys()
@@ -301,20 +297,15 @@ class LiveGateway:
                 del own[name]
             elif made.pop(name, None) and name not in known:
                 _log.warning("%s; the configuration's is served", in_both(name))
-        if self._guarded:
-            self.gateway.serve(own.values(), made.values())
-        else:
+        if self._prepare is None:
             self.gateway.serve([*own.values(), *made.values()])
+        else:
+            self.gateway.serve(own.values(), made.values())
 
     def _with_limits(self, route: RouteConfig) -> RouteConfig:
-        """The route with the limits that were set for it in place of its own; the same object as long as it is so."""
-        if (limits := self._limits.get(route.name)) is None:
-            return route
-        kept = self._limited.get(route.name)
-        if kept is None or kept[0] is not route or kept[1] != limits:
-            limited = route.model_copy(update={"limit": None, "limits": limits})
-            kept = self._limited[route.name] = (route, limits, limited)
-        return kept[2]
+        """The route with the limits that were set for it in place of its own."""
+        limits = self._limits.get(route.name)
+        return route if limits is None else route.model_copy(update={"limit": None, "limits": limits})
 
     def _check_names(self, config: GatewayConfig) -> None:
         if not self._gives_way:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from gateway_async.errors import ConfigError
 from gateway_async.stores.base import Store
-from gateway_async.stores.places import beside, shown
+from gateway_async.stores.places import beside, own_text, shown
 
 VARIABLE = "GATEWAY_SECRET_KEY"
 """The environment variable that holds the secret: one Fernet key, or several with commas between. The first encrypts,
@@ -120,26 +119,9 @@ def open_vault(file: Path) -> Vault:
     if given:
         return Vault([key.strip() for key in given.split(",")])
     try:
-        if not file.exists():
-            _make(file)
-        return Vault([file.read_text("ascii").strip()])
+        return Vault([own_text(file, lambda: Fernet.generate_key().decode())])
     except (OSError, UnicodeDecodeError) as problem:
         said = getattr(problem, "strerror", None) or "it holds no key"
         raise ConfigError(
             f"the secret in {file} can't be read or made: {said}; give one in {VARIABLE}, made with {_MAKE_ONE}"
         ) from None
-
-
-def _make(file: Path) -> None:
-    """Write a new key, for its owner's eyes; whoever comes second finds it whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name)  # with mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as writing:
-            writing.write(Fernet.generate_key())
-            writing.flush()
-            os.fsync(descriptor)
-        os.link(temporary, file)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temporary)

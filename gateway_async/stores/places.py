@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway_async.errors import ConfigError
@@ -74,6 +76,33 @@ def shown(address: str) -> str:
     if "@" in options:  # a question mark in the password, or an at sign in an option: nobody can tell
         return f"{scheme}://…"
     return f"{scheme}://{place.rpartition('@')[2]}"
+
+
+def own_text(path: Path, make: Callable[[], str]) -> str:
+    """The text of a file that its user alone may read; the file is made if there is none.
+
+    Of many who make it at once, all get the text of one: it stands there whole, or not at all.
+
+    Args:
+        path: The file.
+        make: Gives the text of a new one.
+
+    Raises:
+        OSError, ValueError: It can't be made or read, or holds no text.
+    """
+    if not path.exists():
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")  # with mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as writing:
+                writing.write(make() + "\n")
+                writing.flush()
+                os.fsync(descriptor)
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(draft)
+    return path.read_text("utf-8").strip()
 
 
 def _made(directory: Path) -> Path:

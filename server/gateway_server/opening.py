@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
+from gateway_async.audit import COMMAND_LINE, change_entry
 from gateway_async.config import GatewayConfig
 from gateway_async.errors import AlreadyExists, ConfigError
 from gateway_async.keys.changes import check_names, opens
@@ -17,8 +18,8 @@ from gateway_async.live.hosting import misplaced
 from gateway_async.live.live_gateway import in_both
 from gateway_async.live.vault import StoreVault
 from gateway_async.stores import open_store
-from gateway_async.stores.base import AuditEntry, Store, StoredKey
-from gateway_async.stores.places import beside
+from gateway_async.stores.base import Store, StoredKey
+from gateway_async.stores.places import beside, own_text
 from gateway_server.middleware.auth import Unkeyed
 
 FIRST_KEY = "admin"
@@ -60,39 +61,47 @@ async def settle(
             used.
         Unavailable: The store can't be reached.
     """
-    for key, problem in misplaced(config):
-        raise ConfigError(f"{key}: {problem}")
+    if wrong := [f"{key}: {problem}" for key, problem in misplaced(config)]:
+        raise ConfigError("\n".join(wrong))
     ring = KeyRing()
     ring.configure(config.api_keys, os.environ.get(ADMIN_KEY))
     store = open_store(store_address)
     try:
         await store.open()
         await StoreVault(store_address).check(store)
-        made = await store.routes.versions()
+        made, keys = await store.routes.versions(), await store.keys.all()
+        now = time.time()
         if both := [route.name for route in config.routes if route.name in made and not gives_way]:
             raise ConfigError("\n".join(map(in_both, both)))
-        keys, now = await store.keys.all(), time.time()
         check_names(config.api_keys, keys, now)
-        stored = [key for key in keys if opens(key, now)]
+        good = [key for key in keys if opens(key, now)]
         unkeyed = Unkeyed.WELCOME if welcome else Unkeyed.LOCAL if is_loopback(host) else Unkeyed.REFUSED
-        if unkeyed is Unkeyed.REFUSED and not (ring.own or stored or config.server.allow_unauthenticated):
-            raise ConfigError(
-                f"{host!r} can be reached from other machines, and this gateway has no key yet: make one with "
-                "`gateway keys create --name NAME`, or let in everybody with --allow-unauthenticated"
-            )
+        open_to_all = welcome or config.server.allow_unauthenticated
+        if unkeyed is Unkeyed.REFUSED and not (ring.own or good or open_to_all):
+            raise _needs_keys(host)
+        has_admin = any(key.admin for key in ring.own) or any(key.role == "admin" for key in good)
         path = beside(store_address, f"-{FIRST_KEY}-key")
-        if not any(key.admin for key in ring.own) and not any(key.role == "admin" for key in stored):
-            shown: Path | None = await _make_first_key(store, path, {key.name for key in ring.own})
-        else:
-            shown = _file_of_one(stored, path)
-        wants_keys = (
-            unkeyed is Unkeyed.REFUSED or bool(config.api_keys) or any(key.role == "caller" for key in keys)
-        )
+        taken = {key.name for key in ring.own}
         return Opening(
-            unkeyed, shown, len(made), wants_keys and not config.server.allow_unauthenticated and not welcome
+            unkeyed=unkeyed,
+            admin_key_file=_file_of_one(good, path)
+            if has_admin
+            else await _make_first_key(store, path, taken),
+            stored_routes=len(made),
+            wants_keys=not open_to_all
+            and (
+                unkeyed is Unkeyed.REFUSED or bool(config.api_keys) or any(k.role == "caller" for k in keys)
+            ),
         )
     finally:
         await store.aclose()
+
+
+def _needs_keys(host: str) -> ConfigError:
+    return ConfigError(
+        f"{host!r} can be reached from other machines, and this gateway has no key yet: make one with "
+        "`gateway keys create --name NAME`, or let in everybody with --allow-unauthenticated"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -118,7 +127,8 @@ async def _make_first_key(store: Store, wanted: Path, taken: Collection[str]) ->
             )
         digest = digest_of(key.encode())
         try:
-            await store.keys.create(_admin(name, key), _entry(name, path))
+            entry = change_entry("key.create", name, COMMAND_LINE, f"the first admin's, in {path}")
+            await store.keys.create(_admin(name, key), entry)
             return path
         except AlreadyExists:
             found = await store.keys.find(digest)
@@ -146,21 +156,7 @@ def _in_file(path: Path) -> str:
         ConfigError: It can't be made or read.
     """
     try:
-        if not path.exists():
-            # Written under another name first: who finds the file finds a whole key in it.
-            draft = path.with_name(f"{path.name}.{os.getpid()}")
-            draft.unlink(missing_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(make_key() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        return path.read_text("utf-8").strip()
+        return own_text(path, make_key)
     except (OSError, ValueError) as problem:
         said = getattr(problem, "strerror", None) or "it holds no text"
         raise ConfigError(
@@ -176,10 +172,4 @@ def _admin(name: str, key: str) -> StoredKey:
     digest = digest_of(key.encode())
     return StoredKey(
         name=name, digest=digest, hint=hint_of(key), role="admin", routes=None, created=time.time()
-    )
-
-
-def _entry(name: str, path: Path) -> AuditEntry:
-    return AuditEntry(
-        action="key.create", target=name, actor="command line", detail=f"the first admin's, in {path}"
     )

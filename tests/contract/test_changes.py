@@ -169,8 +169,9 @@ async def test_a_change_that_is_wrong_changes_nothing(admin: Any, name: str) -> 
     ):
         with pytest.raises(error):
             await admin.update_route(name, changes)
-    with pytest.raises(AlreadyExists, match="configuration file"):
+    with pytest.raises(Conflict, match="configuration file") as refused:
         await admin.update_route("chat", {"model": {"name": "other"}})
+    assert refused.value.error_code == "RESOURCE_CONFLICT"
     with pytest.raises(RouteNotFound, match="nothing"):
         await admin.update_route("nothing", {"model": {"name": "other"}})
 
@@ -221,8 +222,9 @@ async def test_a_deleted_route_is_gone(admin: Any, name: str) -> None:
 
 async def test_a_route_of_the_configuration_is_not_deleted(admin: Any) -> None:
     """The error says where it is."""
-    with pytest.raises(AlreadyExists, match="configuration file"):
+    with pytest.raises(Conflict, match="configuration file") as refused:
         await admin.delete_route("chat")
+    assert refused.value.error_code == "RESOURCE_CONFLICT"
 
     assert (await admin.get_route("chat")).name == "chat"
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.markup import escape
 
-from gateway_async.call import Caller
+from gateway_async.audit import COMMAND_LINE
 from gateway_async.keys.changes import KeyChanges
 from gateway_async.keys.ring import ADMIN_KEY, KeyRing
 from gateway_async.stores.base import Store
@@ -33,9 +33,6 @@ keys = typer.Typer(no_args_is_help=True, help="Make, list, revoke and rotate the
 
 T = TypeVar("T")
 Json = dict[str, Any]
-
-BY = Caller(key="command line", admin=True)
-"""Who makes the changes, for the audit log."""
 
 Name = Annotated[str, typer.Argument(help="The key's name.")]
 
@@ -61,7 +58,7 @@ def create(
 
     async def make(changes: KeyChanges) -> tuple[Json, bool]:
         is_first = role == "caller" and all(key["role"] != "caller" for key in await changes.list())
-        return await changes.create(body, BY), is_first
+        return await changes.create(body, COMMAND_LINE), is_first
 
     made, is_first = _change(store, config_path, make)
     if is_first:
@@ -84,7 +81,7 @@ def revoke(
     name: Name, store: StoreOption = None, config_path: ConfigOption = None, as_json: AsJson = False
 ) -> None:
     """End a key, now and for good. Its name stays taken."""
-    revoked = _change(store, config_path, lambda changes: changes.revoke(name, BY))
+    revoked = _change(store, config_path, lambda changes: changes.revoke(name, COMMAND_LINE))
     if as_json:
         print(json.dumps(revoked))
     else:
@@ -101,7 +98,7 @@ def rotate(
 ) -> None:
     """Replace a key by a new one, which is shown this once; the old one stays good for a while."""
     _show_key(
-        _change(store, config_path, lambda changes: changes.rotate(name, {"grace": grace}, BY)),
+        _change(store, config_path, lambda changes: changes.rotate(name, {"grace": grace}, COMMAND_LINE)),
         as_json=as_json,
     )
 

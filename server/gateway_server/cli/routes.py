@@ -11,8 +11,8 @@ import yaml
 from rich.markup import escape
 
 from gateway_async import AsyncGatewayClient, GatewayError, Route
+from gateway_async.audit import COMMAND_LINE, change_entry
 from gateway_async.config import Limit, LimitsConfig
-from gateway_async.stores.base import AuditEntry
 from gateway_server.cli.console import (
     DEFAULT_URI,
     ApiKey,
@@ -117,7 +117,7 @@ def delete(
     if store is None:
         _ask(context, uri, api_key, lambda client: client.delete_route(name))
     else:
-        entry = AuditEntry(action="route.delete", target=name, actor="command line")
+        entry = change_entry("route.delete", name, COMMAND_LINE)
         with_store(store, lambda kept: kept.routes.delete(name, entry))
         tell_others(store)
     out.print(f"deleted {escape(name)}")
