@@ -141,7 +141,7 @@ class RedisCounters:
                 socket_connect_timeout=None,
                 **_options(),
             )
-            pool.make_connection()  # type: ignore[no-untyped-call]
+            pool.make_connection()  # type: ignore[no-untyped-call] # redis types it not
         except (ValueError, TypeError):
             raise _not_understood() from None
         self._windows = RedisWindows(PipelinedStorage(pool))
