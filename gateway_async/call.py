@@ -64,6 +64,9 @@ class Call:
     deadline: float | None = None
     """When the answer must be whole, on the clock of `time.monotonic`."""
 
+    hurried: bool = False
+    """The deadline is the caller's own: the provider is told of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -6,15 +6,12 @@ line of it is wrong, is `config_file`'s.
 
 import re
 from collections.abc import Iterable
-from enum import Enum
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from pydantic import (
     ConfigDict,
     Field,
-    PositiveFloat,
-    SerializeAsAny,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -22,6 +19,15 @@ from pydantic import (
 
 from gateway_async.base_models import ConfigModel, ResponseModel
 from gateway_async.limit_config import Limit, LimitsConfig, check_limit
+from gateway_async.model_config import (
+    UNKNOWN,
+    Destination,
+    Model,
+    ModelInfo,
+    RouteType,
+    check_model_name,
+    with_needed_settings,
+)
 from gateway_async.provider_config import (
     AI21LabsConfig,
     AmazonBedrockConfig,
@@ -45,8 +51,16 @@ from gateway_async.provider_config import (
     TogetherAIConfig,
     VertexAIConfig,
 )
-from gateway_async.provider_names import needed_settings, plain_name, provider_of, read_settings
+from gateway_async.provider_names import plain_name
 from gateway_async.server_config import KeyConfig, ServerConfig, UpstreamConfig
+from gateway_async.traffic_config import (
+    Balance,
+    BreakerConfig,
+    ConcurrencyConfig,
+    FallbackReason,
+    RetryConfig,
+    TimeoutsConfig,
+)
 
 __all__ = [
     "AI21LabsConfig",
@@ -56,8 +70,11 @@ __all__ = [
     "AliasedConfigModel",
     "AmazonBedrockConfig",
     "AnthropicConfig",
+    "BreakerConfig",
     "CohereConfig",
+    "ConcurrencyConfig",
     "DatabricksConfig",
+    "Destination",
     "Endpoint",
     "GatewayConfig",
     "GeminiConfig",
@@ -76,6 +93,7 @@ __all__ = [
     "OpenAIConfig",
     "PaLMConfig",
     "Provider",
+    "RetryConfig",
     "Route",
     "RouteConfig",
     "RouteModelInfo",
@@ -92,74 +110,10 @@ QUERY_SUFFIX = "/invocations"
 """A route is called at `/gateway/{name}/invocations`."""
 
 
-class RouteType(str, Enum):
-    """What a route answers."""
-
-    LLM_V1_COMPLETIONS = "llm/v1/completions"
-    LLM_V1_CHAT = "llm/v1/chat"
-    LLM_V1_EMBEDDINGS = "llm/v1/embeddings"
-
-
-class ModelInfo(ResponseModel):
-    """A model of one of the documented providers."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    name: str | None = None
-    provider: Provider
-
-
-class Model(ConfigModel):
-    """The model behind a route: whose it is, its name there, and the provider's settings."""
-
-    name: str | None = None
-    provider: str | Provider
-    config: SerializeAsAny[ConfigModel] | None = None
-
-    @field_validator("provider", mode="before")
-    @classmethod
-    def validate_provider(cls, value: Any) -> Any:
-        """The provider: a `Provider` where it is a documented one, else its name.
-
-        Raises:
-            ValueError: There is no such provider.
-        """
-        return provider_of(value)
-
-    @field_validator("config", mode="before")
-    @classmethod
-    def validate_config(cls, info: Any, values: ValidationInfo) -> Any:
-        """The provider's settings, as the model that belongs to it.
-
-        Raises:
-            ValueError: They are another provider's.
-        """
-        provider = values.data.get("provider")
-        if provider is None:  # which is an error of its own, and enough of one
-            return None
-        return read_settings(provider, info)
-
-
 class AliasedConfigModel(ConfigModel):
     """Configuration whose fields may be written by their older names."""
 
     model_config = ConfigDict(populate_by_name=True)
-
-
-class TimeoutsConfig(ConfigModel):
-    """How long a call of a route may take, in seconds."""
-
-    connect: PositiveFloat = 5.0
-    """To reach the provider."""
-
-    first_byte: PositiveFloat = 300.0
-    """From the request to the first byte of the answer."""
-
-    idle: PositiveFloat = 60.0
-    """Between two pieces of a streamed answer."""
-
-    total: PositiveFloat = 300.0
-    """In all, for an answer that is not streamed."""
 
 
 class RouteConfig(AliasedConfigModel):
@@ -168,6 +122,26 @@ class RouteConfig(AliasedConfigModel):
     name: str
     route_type: RouteType = Field(alias="endpoint_type")
     model: Model
+    """The model behind it; where there are several destinations, the first of those that are asked first."""
+
+    destinations: list[Destination] | None = None
+    """Several models that answer for each other, in the place of `model`."""
+
+    balance: Balance = "weighted"
+    """How calls are spread over destinations of one priority."""
+
+    fallback_on: list[FallbackReason] = ["failure", "timeout", "rate_limit"]  # noqa: RUF012 - pydantic copies it
+    """Why a call goes to the next destination."""
+
+    retry: RetryConfig | None = None
+    """Trying again on the same destination; absent: not done."""
+
+    breaker: BreakerConfig | None = None
+    """When a destination is left alone; absent: as by default where there are several, never where there is one."""
+
+    concurrency: ConcurrencyConfig | None = None
+    """How many calls may be under way at once; absent: any number."""
+
     limit: Limit | None = None
     limits: list[Limit] | None = None
     """Several limits; with `limit`, all of them hold."""
@@ -187,6 +161,32 @@ class RouteConfig(AliasedConfigModel):
             raise ValueError(f"{route_name!r} is no name for a route; use letters, digits, '-', '_' and '.'")
         return route_name
 
+    @model_validator(mode="before")
+    @classmethod
+    def validate_model_or_destinations(cls, data: Any) -> Any:
+        """The data with a model to be replaced, where there are destinations in its place."""
+        if isinstance(data, dict) and data.get("destinations") and data.get("model") is None:
+            return {**data, "model": UNKNOWN}
+        return data
+
+    @field_validator("destinations")
+    @classmethod
+    def validate_destinations(
+        cls, destinations: list[Destination] | None, values: ValidationInfo
+    ) -> list[Destination] | None:
+        """The destinations, once there is one to call, and no model beside them.
+
+        Raises:
+            ValueError: There is none; or there is a model.
+        """
+        if destinations is None:
+            return None
+        if not any(each.weight for each in destinations):
+            raise ValueError("no call goes to any of these; name a destination, with a weight above 0")
+        if values.data.get("model", UNKNOWN) is not UNKNOWN:
+            raise ValueError("a route has a model or destinations, not both; remove one of them")
+        return destinations
+
     @field_validator("model")
     @classmethod
     def validate_model(cls, model: Model) -> Model:
@@ -195,11 +195,7 @@ class RouteConfig(AliasedConfigModel):
         Raises:
             ValueError: It has none.
         """
-        if model.config is None and (needed := needed_settings(model.provider)):
-            raise ValueError(
-                f"the provider {plain_name(model.provider)!r} needs a config: with {', '.join(needed)}"
-            )
-        return model
+        return with_needed_settings(model)
 
     @classmethod
     def validate_route_type_and_model_name(cls, values: "RouteConfig") -> "RouteConfig":
@@ -208,25 +204,15 @@ class RouteConfig(AliasedConfigModel):
         Raises:
             ValueError: It can't.
         """
-        provider, model = plain_name(values.model.provider), values.model.name or ""
-        if (
-            provider == "mosaicml"
-            and values.route_type is RouteType.LLM_V1_CHAT
-            and not model.lower().startswith("llama2")
-        ):
-            raise ValueError(
-                f"mosaicml serves chat with models whose name starts with 'llama2', not {model!r}"
-            )
-        if provider == "ai21labs" and not (
-            model in {"j2-ultra", "j2-mid", "j2-light"} or model.startswith("jamba")
-        ):
-            raise ValueError(
-                f"ai21labs serves 'j2-ultra', 'j2-mid', 'j2-light' and the 'jamba' models, not {model!r}"
-            )
+        for model in values.models():
+            check_model_name(model, values.route_type)
         return values
 
     def model_post_init(self, context: Any, /) -> None:
         """Check what needs two fields at once."""
+        if self.destinations:
+            first = min((each for each in self.destinations if each.weight), key=lambda each: each.priority)
+            self.model = first.model
         self.validate_route_type_and_model_name(self)
 
     @field_validator("route_type", mode="before")
@@ -255,6 +241,14 @@ class RouteConfig(AliasedConfigModel):
         for limit in limits or ():
             check_limit(limit)
         return limits
+
+    def targets(self) -> list[Destination]:
+        """Where its calls may go: its destinations, or its one model as the only one."""
+        return self.destinations or [Destination.model_construct(model=self.model, weight=1.0, priority=1)]
+
+    def models(self) -> list[Model]:
+        """Every model behind it."""
+        return [target.model for target in self.targets()]
 
     def all_limits(self) -> list[Limit]:
         """Every limit that holds for the route, the single one first."""

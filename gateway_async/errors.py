@@ -32,7 +32,7 @@ On the wire an error is `{"detail", "error_code", "message"}` (`GatewayError.bod
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 __all__ = [
     "ERROR_CODES",
@@ -52,6 +52,7 @@ __all__ = [
     "NotSupported",
     "PermissionDenied",
     "RateLimited",
+    "Refusal",
     "RequestTimeout",
     "RequestTooLarge",
     "RouteNotFound",
@@ -66,6 +67,9 @@ __all__ = [
     "error_code",
 ]
 
+Refusal = Literal["context_length", "content_policy"]
+"""Why a provider refuses what another may take."""
+
 Detail = str | list[dict[str, Any]]
 """A sentence, or for a body that fails validation a list of `{loc, msg, type}`."""
 
@@ -79,10 +83,12 @@ class GatewayError(Exception):
         status: The HTTP status that stands for it.
         retry_after: Seconds after which the same call may pass, where somebody said so.
         detail: What stands under `detail` on the wire: the message, or a list of fields.
+        headers: What the caller is told beside the body: of a limit its `RateLimit-*`, of a provider which one it was.
     """
 
     status: int = 500
     error_code: str = "INTERNAL_ERROR"
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(
         self,
@@ -216,14 +222,9 @@ class AlreadyExists(Conflict):
 
 
 class RateLimited(GatewayError):
-    """The route takes no more calls from this caller now; `retry_after` says how many seconds to wait.
-
-    Attributes:
-        headers: `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, as the caller gets them.
-    """
+    """The route takes no more calls from this caller now; `retry_after` says how many seconds to wait."""
 
     status, error_code = 429, "REQUEST_LIMIT_EXCEEDED"
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 class NotSupported(GatewayError):
@@ -245,9 +246,13 @@ class UpstreamError(GatewayError):
         provider: Name of the provider.
         upstream_status: The HTTP status that the provider answered, if it answered.
         upstream_request_id: The provider's own id of the request, if it gave one.
+        refusal: Why the provider refuses a request that another one may take, if that is why.
+        reached: The provider may have seen the request; False where there was no connection to it.
     """
 
     status, error_code = 502, "BAD_GATEWAY"
+    refusal: Refusal | None = None
+    reached: bool = True
 
     def __init__(
         self,

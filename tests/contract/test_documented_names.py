@@ -41,7 +41,12 @@ OURS: Mapping[str, tuple[frozenset[str], str]] = {
         "CONTRACT.md, configuration, ours",
     ),
     "config.RouteConfig": (
-        frozenset({"timeouts", "drop_unsupported", "limits", "on_store_failure"}),
+        frozenset(
+            {
+                *("timeouts", "drop_unsupported", "limits", "on_store_failure"),
+                *("destinations", "balance", "fallback_on", "retry", "breaker", "concurrency"),
+            }
+        ),
         "CONTRACT.md, configuration, ours",
     ),
     "config.Limit": (frozenset({"tokens"}), "issue 4: tokens beside calls"),
