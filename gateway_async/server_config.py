@@ -27,6 +27,10 @@ class ServerConfig(ConfigModel):
     drain_seconds: NonNegativeFloat = 30.0
     """How long requests under way may go on when the server stops."""
 
+    heartbeat_seconds: NonNegativeFloat = 15.0
+    """How long a stream may be silent before it gets a comment, which readers skip: from the moment that the request
+    was accepted, also while the provider thinks. 0: no comments."""
+
     allow_unauthenticated: bool = False
     """Serve callers without a key, on whatever address. Changes need an admin's key all the same."""
 

@@ -1,7 +1,5 @@
 """What goes out: JSON bytes, event streams, errors."""
 
-import asyncio
-import logging
 import math
 from collections.abc import Iterable, Mapping
 
@@ -9,15 +7,13 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Send
 
-from gateway_async import sse
-from gateway_async.call import StreamAnswer
 from gateway_async.errors import GatewayError, RateLimited, Unauthenticated, Unavailable, UpstreamError
 from gateway_server.dialects import Dialect
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 _JSON = (b"content-type", b"application/json")
-_STREAM: RawHeaders = [
+STREAM_HEADERS: RawHeaders = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx holds streams back without it
@@ -28,8 +24,6 @@ CUT_SHORT = Unavailable("the gateway is shutting down, and did not wait for the 
 
 LEFT = GatewayError("the caller left before the answer", status=499, error_code="CANCELLED")
 """For nobody to read; but a host's own middleware may want an answer to every request."""
-
-_log = logging.getLogger("gateway_server")
 
 
 def raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
@@ -72,26 +66,3 @@ def error_headers(error: GatewayError) -> RawHeaders:
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
-
-
-async def send_stream(send: Send, answer: StreamAnswer, dialect: Dialect) -> None:
-    """Send a stream, and close it. A failure becomes an event in the caller's dialect, never a silent end."""
-    end = dialect.stream_end
-    try:
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": [*_STREAM, *raw(answer.headers)]}
-        )
-        try:
-            async for batch in answer:
-                await send({"type": "http.response.body", "body": sse.encode(batch), "more_body": True})
-        except GatewayError as failed:
-            end = sse.encode([dialect.event(failed)])
-        except asyncio.CancelledError:
-            await send({"type": "http.response.body", "body": sse.encode([dialect.event(CUT_SHORT)])})
-            raise
-        except Exception:  # noqa: BLE001 - the status is out already: only an event can still tell the caller
-            _log.exception("a stream failed")
-            end = sse.encode([dialect.event(GatewayError("the gateway failed; its log says why"))])
-    finally:
-        await answer.aclose()
-    await send({"type": "http.response.body", "body": end})

@@ -1,6 +1,7 @@
 """`/v1`: OpenAI's own API, so that its clients work; `model` names the route."""
 
 import asyncio
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,9 +9,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
 from gateway_async import config
-from gateway_async.call import Answer, StreamAnswer
 from gateway_async.config import RouteType
 from gateway_async.errors import BadRequest, InvalidRequest
+from gateway_async.gateway import RouteEntry
 from gateway_async.live.live_gateway import LiveGateway
 from gateway_async.validation import decode
 from gateway_server.api._endpoint import ModelEndpoint
@@ -26,8 +27,8 @@ class OpenAIEndpoint(ModelEndpoint):
         super().__init__(live, dialect)
         self.kind = kind
 
-    async def answer(self, scope: Scope, body: bytes) -> Answer | StreamAnswer:
-        """The answer to a body."""
+    def asked(self, scope: Scope, body: bytes) -> tuple[RouteEntry, dict[str, Any]]:
+        """The route that `model` names, and the rest of the body."""
         data = decode(body)
         name = data.pop("model", None)
         if not isinstance(name, str):
@@ -35,7 +36,7 @@ class OpenAIEndpoint(ModelEndpoint):
         entry = self.live.find(name)
         if entry.kind is not self.kind:
             raise BadRequest(f"the route {name!r} serves {entry.kind.value}, not {self.kind.value}")
-        return await self.gateway.handle(entry, data, caller=caller_of(scope))
+        return entry, data
 
 
 class Models:
