@@ -10,10 +10,13 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from pydantic import (
+    BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -165,7 +168,7 @@ class RouteConfig(AliasedConfigModel):
     @classmethod
     def validate_model_or_destinations(cls, data: Any) -> Any:
         """The data with a model to be replaced, where there are destinations in its place."""
-        if isinstance(data, dict) and data.get("destinations") and data.get("model") is None:
+        if isinstance(data, dict) and data.get("destinations") is not None and data.get("model") is None:
             return {**data, "model": UNKNOWN}
         return data
 
@@ -204,8 +207,11 @@ class RouteConfig(AliasedConfigModel):
         Raises:
             ValueError: It can't.
         """
-        for model in values.models():
-            check_model_name(model, values.route_type)
+        for place, model in values.placed_models():
+            try:
+                check_model_name(model, values.route_type)
+            except ValueError as problem:
+                raise ValueError(f"{place}: {problem}") from None
         return values
 
     def model_post_init(self, context: Any, /) -> None:
@@ -250,6 +256,12 @@ class RouteConfig(AliasedConfigModel):
         """Every model behind it."""
         return [target.model for target in self.targets()]
 
+    def placed_models(self) -> list[tuple[str, Model]]:
+        """Every model behind it, each with where it stands: `model`, or `destinations.0.model`."""
+        if not self.destinations:
+            return [("model", self.model)]
+        return [(f"destinations.{index}.model", each.model) for index, each in enumerate(self.destinations)]
+
     def all_limits(self) -> list[Limit]:
         """Every limit that holds for the route, the single one first."""
         return [*([self.limit] if self.limit else []), *(self.limits or ())]
@@ -259,10 +271,15 @@ class RouteConfig(AliasedConfigModel):
         return Route(
             name=self.name,
             route_type=self.route_type.value,
-            model=RouteModelInfo(name=self.model.name, provider=plain_name(self.model.provider)),
+            model=_told(self.model),
             route_url=f"{ROUTE_BASE}{self.name}{QUERY_SUFFIX}",
             limit=next(iter(self.all_limits()), None),
+            destinations=[_told(each) for each in self.models()] if self.destinations else None,
         )
+
+
+def _told(model: Model) -> "RouteModelInfo":
+    return RouteModelInfo(name=model.name, provider=plain_name(model.provider))
 
 
 class RouteModelInfo(ResponseModel):
@@ -272,6 +289,12 @@ class RouteModelInfo(ResponseModel):
 
     name: str | None = None
     provider: str
+
+
+def _where_there_are(self: BaseModel, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    """What is told of a route, without `destinations` where it has one model: then it is as documented."""
+    written: dict[str, Any] = write(self)
+    return {key: value for key, value in written.items() if key != "destinations" or value is not None}
 
 
 _ROUTE_EXAMPLE: dict[str, Any] = {
@@ -294,6 +317,10 @@ class Route(ConfigModel):
     model: RouteModelInfo
     route_url: str
     limit: Limit | None = None
+    destinations: list[RouteModelInfo] | None = None
+    """The models that answer for each other, where there are several; `model` is one of them."""
+
+    _write = model_serializer(mode="wrap")(_where_there_are)
 
     def to_endpoint(self) -> "Endpoint":
         """The same under the newer names."""
@@ -303,6 +330,7 @@ class Route(ConfigModel):
             model=self.model,
             endpoint_url=self.route_url,
             limit=self.limit,
+            destinations=self.destinations,
         )
 
 
@@ -318,6 +346,9 @@ class Endpoint(ResponseModel):
     model: RouteModelInfo
     endpoint_url: str
     limit: Limit | None = None
+    destinations: list[RouteModelInfo] | None = None
+
+    _write = model_serializer(mode="wrap")(_where_there_are)
 
 
 class GatewayConfig(AliasedConfigModel):

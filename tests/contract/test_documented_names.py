@@ -49,6 +49,10 @@ OURS: Mapping[str, tuple[frozenset[str], str]] = {
         ),
         "CONTRACT.md, configuration, ours",
     ),
+    "config.Route": (
+        frozenset({"destinations"}),
+        "issue 5: what answers where there are several; JSON of other routes has no such key",
+    ),
     "config.Limit": (frozenset({"tokens"}), "issue 4: tokens beside calls"),
     "config.AI21LabsConfig": (frozenset({"ai21labs_api_base"}), _BASE_ADDRESS),
     "config.AmazonBedrockConfig": (frozenset({"bedrock_api_base"}), _BASE_ADDRESS),
