@@ -31,6 +31,11 @@ class Heartbeats:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._streams: set[Outgoing] = set()
 
+    @property
+    def ticking(self) -> bool:
+        """The timer runs."""
+        return self._loop is not None
+
     def begin(self, send: Send) -> "Outgoing":
         """A stream, looked after from now on until it ends."""
         loop = asyncio.get_running_loop()

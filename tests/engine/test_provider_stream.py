@@ -23,7 +23,7 @@ class Given:
         self.closed: list[bool] = []
         self.reads = 0
 
-    async def read(self) -> bytes:
+    async def read(self, *, first: bool = False) -> bytes:
         """The next piece; none at the end."""
         self.reads += 1
         piece = next(self._pieces, b"")
