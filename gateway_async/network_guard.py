@@ -166,11 +166,11 @@ def addresses_in(model: Model) -> Iterator[tuple[str, str]]:
     yield from _addresses(model.config, ())
 
 
-async def check_address(setting: str, url: str, guard: NetworkGuard) -> None:
+async def check_address(place: str, url: str, guard: NetworkGuard) -> None:
     """Accept an address in a route that is being made. What is dialled for a call is checked again each time.
 
     Args:
-        setting: The name of the provider's setting, for the message.
+        place: Where it stands in the route: `model.config.openai_api_base`, for the message.
         url: An http:// or https:// address. A name that has no address now is accepted.
         guard: What may be reached.
 
@@ -183,9 +183,9 @@ async def check_address(setting: str, url: str, guard: NetworkGuard) -> None:
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         guard.check(host, [str(place[0]) for *_, place in found])
     except ForbiddenAddress as refused:
-        raise InvalidRequest.field(f"model.config.{setting}", str(refused)) from None
+        raise InvalidRequest.field(place, str(refused)) from None
     except ValueError:
-        raise InvalidRequest.field(f"model.config.{setting}", "its host is no name of a host") from None
+        raise InvalidRequest.field(place, "its host is no name of a host") from None
     except OSError:  # a TimeoutError among them
         return
 

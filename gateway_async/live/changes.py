@@ -57,7 +57,8 @@ class Changes:
         """A new route, as it is served from now on.
 
         Args:
-            body: `name`, `route_type`, `model`, and whatever else an endpoint of the configuration file may have.
+            body: `name`, `route_type`, `model` or `destinations`, and whatever else an endpoint of the configuration
+                file may have.
             by: Who wants it.
 
         Raises:
@@ -85,7 +86,8 @@ class Changes:
             name: The route's name.
             body: What changes: any key of an endpoint but the name. `null` takes a setting away. Of `model`, what is
                 not given stays; but whoever names another provider, or a part of its settings, gives all of these,
-                keys too: so nobody can send a key that he does not know to an address of his own.
+                keys too: so nobody can send a key that he does not know to an address of his own. `destinations` are
+                given whole, with all settings; they take the place of a model, and a model takes theirs.
             by: Who wants it.
 
         Raises:
@@ -204,12 +206,13 @@ class Changes:
     async def _checked(self, name: str, document: Mapping[str, Any]) -> RouteConfig:
         """The route that a document describes, once it can be served."""
         route = await self._routes.check(name, document)
-        try:
-            self._live.gateway.check(route)
-        except InvalidRequest:
-            raise
-        except GatewayError as problem:
-            raise InvalidRequest.field("model", problem.message) from None
+        for place, model in route.placed_models():
+            try:
+                self._live.gateway.check(route.model_copy(update={"model": model, "destinations": None}))
+            except InvalidRequest:
+                raise
+            except GatewayError as problem:
+                raise InvalidRequest.field(place, problem.message) from None
         return route
 
     def _served(self, route: RouteConfig) -> Route:
@@ -257,4 +260,5 @@ def _limits(data: Mapping[str, Any]) -> tuple[str, list[Limit]]:
 
 def _said(route: RouteConfig) -> str:
     told = route.to_route()
-    return f"{told.route_type}, {told.model.provider}/{told.model.name or ''}"
+    models = ", ".join(f"{each.provider}/{(each.name or '')[:200]}" for each in told.destinations or [told.model])
+    return f"{told.route_type}, {models}"

@@ -6,7 +6,7 @@ own address only.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +23,11 @@ from gateway_async.setting_types import UsesServerCredentials
 from gateway_async.validation import path_in
 
 Json = dict[str, Any]
+Problem = tuple[list[str | int], str]
+"""Where something is wrong in a document, and what."""
+
+MOST_DESTINATIONS = 32
+"""Destinations that a route may have."""
 
 
 def restricted_route(document: Mapping[str, Any], upstream: UpstreamConfig | None) -> RouteConfig:
@@ -36,7 +41,7 @@ def restricted_route(document: Mapping[str, Any], upstream: UpstreamConfig | Non
         InvalidRequest: A field is wrong, unknown, or asks for what only the operator may give; each is listed.
     """
     plain = written_plainly(document)
-    problems = [
+    problems: list[Problem] = [
         (list(at), f"unknown; known are {', '.join(known)}") for at, known in unknown_in([RouteConfig], plain)
     ]
     with nullcontext() if upstream is None else only_listed(upstream.allow_secrets) as secrets:
@@ -48,23 +53,40 @@ def restricted_route(document: Mapping[str, Any], upstream: UpstreamConfig | Non
                 problems.append((at, words(entry)))
             raise _invalid(problems, document) from None
     if upstream is not None and secrets is not None:
-        problems += _of_credentials(route.model, secrets.used, upstream)
+        for place, model in route.placed_models():
+            used = secrets.used and _used_by(_at(plain, place), upstream)
+            problems += _of_credentials(place, model, used, upstream)
     if problems:
         raise _invalid(problems, document)
     return route
 
 
 def written_plainly(document: Mapping[str, Any]) -> Json:
-    """The document with `endpoint_type` for `route_type`, and with its provider's settings under `config`.
+    """The document with `endpoint_type` for `route_type`, and with providers' settings under `config`.
 
     The documented example gives them under the provider's name: `openai_config`.
+
+    Raises:
+        InvalidRequest: It has more destinations than a route may have.
     """
     plain = dict(document)
     if "endpoint_type" not in plain and "route_type" in plain:
         plain["endpoint_type"] = plain.pop("route_type")
     if isinstance(model := plain.get("model"), Mapping):
         plain["model"] = _with_config(model)
+    if isinstance(several := plain.get("destinations"), list):
+        if len(several) > MOST_DESTINATIONS:
+            raise InvalidRequest.field(
+                "destinations", f"these are {len(several)}; a route has at most {MOST_DESTINATIONS}"
+            )
+        plain["destinations"] = [_destination(each) for each in several]
     return plain
+
+
+def _destination(given: Any) -> Any:
+    if isinstance(given, Mapping) and isinstance(model := given.get("model"), Mapping):
+        return {**given, "model": _with_config(model)}
+    return given
 
 
 def _with_config(model: Mapping[str, Any]) -> Json:
@@ -84,22 +106,38 @@ def _is_of(key: str, provider: Any) -> bool:
     return key == f"{named.replace('-', '_')}_config"
 
 
-def _of_credentials(
-    model: Model, used: set[str], upstream: UpstreamConfig
-) -> list[tuple[list[str | int], str]]:
-    """What is wrong with the server's own credentials that a route would use."""
+def _at(document: Any, place: str) -> Any:
+    """What stands at a place in a document that is well-formed."""
+    for part in place.split("."):
+        document = document[int(part) if part.isdigit() else part]
+    return document
+
+
+def _used_by(model: Any, upstream: UpstreamConfig) -> set[str]:
+    """The listed secrets that one of a route's models uses: another's may go where this one's may not."""
+    with (
+        only_listed(upstream.allow_secrets) as secrets,
+        suppress(ValidationError),
+    ):  # which was right a moment ago
+        Model.model_validate(model)
+    return secrets.used
+
+
+def _of_credentials(place: str, model: Model, used: set[str], upstream: UpstreamConfig) -> list[Problem]:
+    """What is wrong with the server's own credentials that a model, which stands at this place, would use."""
     used = set(used)
+    at: list[str | int] = [*(int(part) if part.isdigit() else part for part in place.split(".")), "config"]
     if (own := _server_credentials(model)) is not None:
         if own not in upstream.allow_secrets:
             text = (
                 f"this uses credentials of the server's own ({own!r}), which a route made over the API may only where"
                 " the operator lists them in upstream.allow_secrets; else give it credentials of its own"
             )
-            return [(["model", "config"], text)]
+            return [(at, text)]
         used.add(own)
     return [
         (
-            ["model", "config", *setting.split(".")],
+            [*at, *setting.split(".")],
             f"the server's own credentials ({', '.join(sorted(used))}) go to the provider's own address only; leave"
             " this out, give the route a key of its own, or write it into the configuration file",
         )
@@ -118,10 +156,10 @@ def _server_credentials(model: Model) -> str | None:
     return settings.server_credentials() if isinstance(settings, UsesServerCredentials) else None
 
 
-def _invalid(problems: list[tuple[list[str | int], str]], document: Mapping[str, Any]) -> InvalidRequest:
+def _invalid(problems: list[Problem], document: Mapping[str, Any]) -> InvalidRequest:
     """The error that lists them, by the names that the caller knows."""
     if "endpoint_type" not in document:
         problems = [(["route_type"] if at == ["endpoint_type"] else at, text) for at, text in problems]
     detail = [{"loc": ["body", *at], "msg": text, "type": "value_error"} for at, text in problems]
-    lines = [f"{'.'.join(map(str, at))}: {text}" for at, text in problems]
+    lines = [f"{'.'.join(map(str, at))}: {text}" if at else text for at, text in problems]
     return InvalidRequest("; ".join(lines), detail=detail)

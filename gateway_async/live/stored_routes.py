@@ -1,5 +1,6 @@
-"""A route as the store keeps it: a document in the form of the configuration file, the provider's settings encrypted."""
+"""A route as the store keeps it: a document in the form of the configuration file, providers' settings encrypted."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -49,7 +50,7 @@ class StoredRoutes:
     """From a caller's document to what is stored, and back to a route.
 
     Args:
-        vault: Keeps the provider's settings.
+        vault: Keeps providers' settings.
         upstream: Gives what routes made over the API may reach and use at this moment; None: all that the process
             can, since it is the process itself that makes them.
     """
@@ -69,31 +70,34 @@ class StoredRoutes:
         route = restricted_route({**document, "name": name}, allowed)
         if allowed is not None:
             guard = NetworkGuard(allowed.allow_networks)
-            for setting, url in addresses_in(route.model):
-                await check_address(setting, url, guard)
+            checks = (
+                check_address(f"{place}.config.{setting}", url, guard)
+                for place, model in route.placed_models()
+                for setting, url in addresses_in(model)
+            )
+            for wrong in await asyncio.gather(*checks, return_exceptions=True):
+                if wrong is not None:
+                    raise wrong
         return route
 
     def store(self, name: str, document: Mapping[str, Any], revision: int = 0) -> StoredRoute:
         """What is kept of a document that was checked."""
-        plain = written_plainly(document)
-        model = dict(plain.pop("model"))
-        settings = model.pop("config", None) or {}
-        return StoredRoute(
-            name=name,
-            document={**plain, "model": model},
-            sealed=self._vault.seal(settings),
-            revision=revision,
-        )
+        kept = {key: value for key, value in written_plainly(document).items() if value is not None}
+        models = _models(kept)
+        settings = [model.get("config") or {} for model in models]
+        open_ = [{key: value for key, value in model.items() if key != "config"} for model in models]
+        sealed = self._vault.seal({_SEVERAL: settings} if _SEVERAL in kept else settings[0])
+        return StoredRoute(name=name, document=_with_models(kept, open_), sealed=sealed, revision=revision)
 
     def document(self, stored: StoredRoute) -> Json:
-        """The document, with the provider's settings.
+        """The document, with providers' settings.
 
         Raises:
             ConfigError: They were encrypted with another secret.
         """
-        settings = self._vault.open(stored.sealed)
-        model = stored.document["model"]
-        return {**stored.document, "model": {**model, "config": settings} if settings else model}
+        opened = self._vault.open(stored.sealed)
+        settings = opened[_SEVERAL] if _SEVERAL in stored.document else [opened]
+        return _with_settings(stored.document, settings)
 
     def read(self, stored: StoredRoute) -> RouteConfig:
         """The route, as it is served.
@@ -108,11 +112,15 @@ class StoredRoutes:
         """The document with changes: `null` takes a key away; of `model`, what is not given stays.
 
         Settings are one whole: where the changes name a provider or a setting, none of the old ones stays.
+        Destinations are one whole too, and a model takes their place as they take that of a model.
         """
         document = self.document(stored)
-        model = dict(document["model"])
         new = written_plainly(changes)
-        if isinstance(given := new.get("model", {}), Mapping):
+        if new.get(_SEVERAL) is not None:
+            document.pop("model", None)
+        elif isinstance(given := new.get("model"), Mapping):
+            document.pop(_SEVERAL, None)
+            model = dict(document.get("model", {}))
             if given.keys() & {"provider", "config"}:
                 model.pop("config", None)
             new["model"] = {key: value for key, value in {**model, **given}.items() if value is not None}
@@ -124,13 +132,39 @@ class StoredRoutes:
         A password in an address is left out too.
         """
         route = self.read(stored)
-        document = {"name": stored.name, **stored.document}
-        if (config := route.model.config) is not None:
-            given = self.document(stored)["model"].get("config") or {}
-            settings = _as_given(config.model_dump(mode="json"), given)
-            prefix = "ROUTE_" + re.sub(r"\W", "_", stored.name, flags=re.ASCII).upper()
-            document["model"] = {**document["model"], "config": _with_names(settings, prefix)}
-        return document
+        prefix = "ROUTE_" + re.sub(r"\W", "_", stored.name, flags=re.ASCII).upper()
+        settings: list[Any] = []
+        for number, (model, given) in enumerate(
+            zip(route.models(), _models(self.document(stored)), strict=True), 1
+        ):
+            name = f"{prefix}_DESTINATION_{number}" if route.destinations else prefix
+            told = {} if model.config is None else model.config.model_dump(mode="json")
+            settings.append(_with_names(_as_given(told, given.get("config") or {}), name))
+        return {"name": stored.name, **_with_settings(stored.document, settings)}
+
+
+_SEVERAL = "destinations"
+
+
+def _models(document: Json) -> list[Json]:
+    """The models of a document that was checked: its only one, or those of its destinations."""
+    if _SEVERAL in document:
+        return [each["model"] for each in document[_SEVERAL]]
+    return [document["model"]]
+
+
+def _with_models(document: Json, models: list[Json]) -> Json:
+    """The document with these in the place of its models."""
+    if _SEVERAL in document:
+        pairs = zip(document[_SEVERAL], models, strict=True)
+        return {**document, _SEVERAL: [{**each, "model": model} for each, model in pairs]}
+    return {**document, "model": models[0]}
+
+
+def _with_settings(document: Json, settings: list[Any]) -> Json:
+    """The document with these settings of its models."""
+    pairs = zip(_models(document), settings, strict=True)
+    return _with_models(document, [{**model, "config": own} if own else model for model, own in pairs])
 
 
 def _as_given(told: Any, given: Any) -> Any:

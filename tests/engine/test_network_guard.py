@@ -237,7 +237,7 @@ def test_a_refusal_says_what_and_how_to_allow_it() -> None:
 async def test_no_spelling_of_an_address_hides_it(host: str) -> None:
     """Whatever a resolver of this machine would make of it."""
     with pytest.raises(InvalidRequest, match=r"upstream\.allow_networks") as problem:
-        await check_address("openai_api_base", f"http://{host}/v1", NetworkGuard())
+        await check_address("model.config.openai_api_base", f"http://{host}/v1", NetworkGuard())
 
     assert isinstance(problem.value.detail, list)
     assert problem.value.detail[0]["loc"] == ["body", "model", "config", "openai_api_base"]

@@ -49,5 +49,11 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
 
 def route_table(routes: Iterable[Route]) -> Table:
     """Routes for a person."""
-    rows = [(r.name, r.route_type, r.model.provider, r.model.name or "") for r in routes]
+    rows = [(r.name, r.route_type, r.model.provider, _models(r)) for r in routes]
     return table(("route", "type", "provider", "model"), rows)
+
+
+def _models(route: Route) -> str:
+    """The route's model, and how many others answer for it."""
+    others = len(route.destinations or ()) - 1
+    return (route.model.name or "") + (f" +{others}" if others > 0 else "")
