@@ -1,4 +1,4 @@
-"""Running the app under uvicorn: one process, or several under uvicorn's own manager."""
+"""Running the app under uvicorn: one process, or several."""
 
 import asyncio
 import gc
@@ -9,15 +9,14 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from gateway_async.errors import GatewayError
 from gateway_server.app import GatewayApp, create_app
 from gateway_server.middleware.auth import Unkeyed
+from gateway_server.serving import Tie, Worker
 from gateway_server.slow import TimedConfig
 
 _ACCESS_LOG, _UNKEYED = "GATEWAY_ACCESS_LOG", "GATEWAY_UNKEYED"
@@ -116,25 +115,32 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
     host, port = listener.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     sys.stdout.flush()
-    if settings.workers > 1:
-        Workers(config, sockets=[listener]).run()
-        return
+    if settings.workers == 1:
+        _work(config, listener, None)
+    elif sys.platform == "linux":
+        from gateway_server.workers import Workers
+
+        work = partial(_work, config, listener)
+        sys.exit(Workers(settings.workers, work, listener, settings.drain_seconds).run())
+    else:
+        _spawn(config, listener)
+
+
+def _work(config: TimedConfig, listener: socket.socket, tie: Tie | None) -> None:
+    """Serve in this process, to the end."""
     # uvicorn repeats a signal when all is done, for those who wait for it; here that ends the process, and well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        Worker(config, tie).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
 
 
-class Workers(Multiprocess):
-    """uvicorn's manager of workers, which takes no connections that no worker will answer."""
+def _spawn(config: TimedConfig, listener: socket.socket) -> None:
+    """Have uvicorn's own manager start workers anew, where the system's libraries do not bear a fork."""
+    from uvicorn.supervisors import Multiprocess
 
-    def terminate_all(self) -> None:
-        """Tell the workers to end, and keep the address open no longer."""
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()
+    Multiprocess(config, sockets=[listener]).run()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -25,7 +25,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "setting_types": "secrets",
     "provider_config": "base_models provider_table secrets setting_types",
     "limit_config": "base_models",
-    "server_config": "base_models setting_types",
+    "server_config": "base_models setting_types traffic_config",
     "traffic_config": "base_models",
     "provider_names": "base_models plugins provider_config secrets",
     "model_config": "base_models provider_config provider_names",
@@ -42,12 +42,15 @@ MAY_IMPORT: Mapping[str, str] = {
     "call": "config",
     "providers": "call config credentials errors plugins provider_table schemas secrets sse",
     "provider": "base_models call config errors providers setting_types",
-    "policies": "call config errors limit_config stores",
+    "policies": "call config errors limit_config stores traffic_config",
     "network_guard": "config errors",
     "upstream": "config errors http1 network_guard providers",
     "upstream_proxy": "config errors http1 providers upstream",
     "provider_call": "call errors providers secrets upstream",
-    "gateway": "call config errors network_guard policies provider_call providers secrets stores upstream validation",
+    "gateway": (
+        "call config errors network_guard policies provider_call provider_names providers secrets stores upstream "
+        "validation"
+    ),
     "live": (
         "audit base_models call config config_file errors gateway limit_config network_guard provider_config "
         "provider_names secrets server_config setting_types stores tasks validation"
@@ -89,7 +92,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "rich": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "console")},
     "tenacity": {"gateway_async.retries"},
     "typer": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "store", "console")},
-    "uvicorn": {"gateway_server.process", "gateway_server.slow"},
+    "uvicorn": {f"gateway_server.{name}" for name in ("process", "protocol", "serving", "slow")},
     "uvloop": {"gateway_sync._loop"},
     "watchfiles": {"gateway_server.reload"},
     "yaml": {"gateway_async.config_file", "gateway_server.cli.routes"},

@@ -105,7 +105,7 @@ class Server:
     def workers(self) -> list[int]:
         """The process ids of its workers, where it has several."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [pid for pid in map(int, children) if b"spawn_main" in _command_of(pid)]
+        return [int(pid) for pid in children]
 
     def watching(self) -> list[int]:
         """The processes that watch the configuration file."""
@@ -124,13 +124,6 @@ class Server:
     def wait(self, timeout: float = 30.0) -> int:
         """Its exit code."""
         return self.process.wait(timeout)
-
-
-def _command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def _watches_files(pid: int) -> bool:

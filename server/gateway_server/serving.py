@@ -1,0 +1,88 @@
+"""A worker: uvicorn's server, which leaves nobody without an answer at its end."""
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+
+import uvicorn
+
+BEAT_SECONDS = 1.0
+"""A worker that lives says so this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A worker's end of what connects it with the first process."""
+
+    parent: int
+    """A descriptor that can be read when the first process is gone."""
+
+    beats: int
+
+    def beat(self) -> None:
+        """Say that this worker lives."""
+        try:
+            os.write(self.beats, b".")
+        except OSError:
+            pass  # the first process is gone, or stopped
+
+
+class Worker(uvicorn.Server):
+    """uvicorn's server.
+
+    At the end it takes the connections that wait in the kernel too, since nobody else will; and it ends when the
+    process that started it is gone.
+
+    Args:
+        config: uvicorn's configuration.
+        tie: What connects it with the first process, where that is another.
+    """
+
+    def __init__(self, config: uvicorn.Config, tie: Tie | None = None) -> None:
+        super().__init__(config)
+        self._tie = tie
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin; see uvicorn's."""
+        await super().startup(sockets)
+        if self._tie is not None:
+            asyncio.get_running_loop().add_reader(self._tie.parent, self._be_orphaned, self._tie.parent)
+
+    async def on_tick(self, counter: int) -> bool:
+        """What is done ten times a second; see uvicorn's."""
+        if self._tie is not None and counter % (BEAT_SECONDS * 10) == 0:
+            self._tie.beat()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; see uvicorn's."""
+        listeners = [listener.dup() for listener in sockets or ()]
+        for server in self.servers:
+            server.close()
+        for listener in listeners:
+            await self._take_waiting(listener)
+        await super().shutdown(sockets)
+
+    async def _take_waiting(self, listener: socket.socket) -> None:
+        """Take the connections that wait, and close the socket."""
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        with listener:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:  # there is none left, or no descriptor for it
+                    return
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make = self.config.http_protocol_class
+        return make(  # type: ignore[call-arg] # as uvicorn makes it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _be_orphaned(self, parent: int) -> None:
+        asyncio.get_running_loop().remove_reader(parent)
+        self.should_exit = True
