@@ -247,11 +247,13 @@ class UpstreamError(GatewayError):
         upstream_status: The HTTP status that the provider answered, if it answered.
         upstream_request_id: The provider's own id of the request, if it gave one.
         refusal: Why the provider refuses a request that another one may take, if that is why.
+        passes: The same call may succeed there later; False where the provider says that repeating it is of no use.
         reached: The provider may have seen the request; False where there was no connection to it.
     """
 
     status, error_code = 502, "BAD_GATEWAY"
     refusal: Refusal | None = None
+    passes: bool = True
     reached: bool = True
 
     def __init__(

@@ -5,12 +5,13 @@ they started with.
 """
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from gateway_async.call import Answer, Call, Caller, Handler, StreamAnswer
-from gateway_async.config import GatewayConfig, Route, RouteConfig, RouteType
+from gateway_async.config import GatewayConfig, Model, Route, RouteConfig, RouteType
 from gateway_async.errors import (
     GatewayError,
     InvalidRequest,
@@ -20,8 +21,10 @@ from gateway_async.errors import (
 )
 from gateway_async.network_guard import NetworkGuard
 from gateway_async.policies import compose
+from gateway_async.policies.concurrency import PlacesByRoute
 from gateway_async.policies.meter import Meter
-from gateway_async.provider_call import ProviderHandler
+from gateway_async.provider_call import ProviderHandler, ResponderHandler
+from gateway_async.provider_names import plain_name
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Responder
 from gateway_async.secrets import secrets_in
@@ -72,6 +75,7 @@ class Gateway:
 
     def __init__(self, config: GatewayConfig, counters: Callable[[], Counters] | None = None) -> None:
         self._meter = Meter(counters)
+        self._places = PlacesByRoute()
         self._upstream = Upstream()
         self._guarded = Upstream(NetworkGuard())
         self._table: Mapping[str, RouteEntry] = {}
@@ -97,7 +101,7 @@ class Gateway:
         Raises:
             GatewayError: It can't be; its message says why.
         """
-        _handler(route, route.to_route(), self._upstream)
+        _asked(route, self._upstream)
 
     def find(self, name: str) -> RouteEntry:
         """The route of this name.
@@ -132,7 +136,12 @@ class Gateway:
         self._guarded = Upstream(guard)
 
     async def handle(
-        self, entry: RouteEntry, data: dict[str, Any], *, caller: Caller | None = None
+        self,
+        entry: RouteEntry,
+        data: dict[str, Any],
+        *,
+        caller: Caller | None = None,
+        timeout: float | None = None,
     ) -> Answer | StreamAnswer:
         """The answer of a route; a stream where the request asks for one.
 
@@ -140,6 +149,7 @@ class Gateway:
             entry: The route, from `find`.
             data: The request, from `validation.decode`, without `model`.
             caller: Who calls.
+            timeout: Seconds that the caller gives the whole answer, of a stream too; None: as long as the route does.
 
         Raises:
             PermissionDenied: The caller's key is for other routes.
@@ -152,7 +162,10 @@ class Gateway:
         stream = data.get("stream") is True
         if stream and entry.kind is RouteType.LLM_V1_EMBEDDINGS:
             raise InvalidRequest.field("stream", "embeddings are not streamed; leave stream out")
-        return await entry.handler(Call(entry.route.name, entry.kind, data, stream, caller))
+        call = Call(entry.route.name, entry.kind, data, stream, caller)
+        if timeout is not None:
+            call.deadline, call.hurried = time.monotonic() + timeout, True
+        return await entry.handler(call)
 
     async def aclose(self) -> None:
         """Count what is left to count, and close the connections to the providers."""
@@ -166,7 +179,7 @@ class Gateway:
             return before
         route = config.to_route()
         try:
-            handler = compose(_handler(config, route, upstream), config, self._meter)
+            handler = compose(_asked(config, upstream), config, self._meter, self._places)
         except GatewayError as problem:
             _log.warning("the route %r is not served: %s", route.name, problem)
             refuse = _Refuse(problem.message)
@@ -183,17 +196,26 @@ class Gateway:
 _NOBODY = Caller()
 
 
-def _handler(config: RouteConfig, route: Route, upstream: Upstream) -> Handler:
-    provider = get_provider(route.model.provider)
+def _asked(config: RouteConfig, upstream: Upstream) -> list[tuple[str, Handler]]:
+    """What asks each model of a route, and its name."""
+    return [_handler(model, config, upstream) for model in config.models()]
+
+
+def _handler(model: Model, config: RouteConfig, upstream: Upstream) -> tuple[str, Handler]:
+    provider = get_provider(plain_name(model.provider))
     if config.route_type not in provider.route_types:
         raise NotSupported(f"the provider {provider.name!r} has no {config.route_type.value}")
-    bound = provider.bind(config.model, config.route_type)
+    name = f"{provider.name}/{(model.name or '')[:200]}".rstrip("/")
+    bound = provider.bind(model, config.route_type)
+    headers = (
+        ("x-gateway-route", config.name),
+        ("x-gateway-destination", name),
+        ("x-gateway-attempts", "1"),
+    )
     if isinstance(bound, Responder):
-        return bound.respond
-    destination = f"{provider.name}/{(route.model.name or '')[:200]}".rstrip("/")
-    headers = (("x-gateway-route", route.name), ("x-gateway-destination", destination))
-    keys = tuple(secrets_in(config.model.config))
-    return ProviderHandler(bound, upstream, headers, keys, drops=config.drop_unsupported)
+        return name, ResponderHandler(bound.respond, headers)
+    keys = tuple(secrets_in(model.config))
+    return name, ProviderHandler(bound, upstream, headers, keys, drops=config.drop_unsupported)
 
 
 class _Refuse:

@@ -1,10 +1,13 @@
 """A call of a provider: its request sent, its answer or its stream brought back, and what is told of it on the way."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from gateway_async.call import Answer, Call, Headers, StreamAnswer
-from gateway_async.errors import GatewayError, UnsupportedParameter, UpstreamError
+from gateway_async.errors import GatewayError, UnsupportedParameter, UpstreamError, UpstreamTimeout
 from gateway_async.providers._base import Adapter, Authorizing, ChunkReader, UpstreamRequest
 from gateway_async.providers._errors import hide
 from gateway_async.secrets import Secret
@@ -56,10 +59,12 @@ class ProviderHandler:
         keys = self._keys
         try:
             if self._authorize is not None:
-                request = await self._authorize(request)
+                request = await self._authorized(request, call)
                 keys = (*keys, *_credentials(request.headers))
+            if call.hurried and call.deadline is not None:
+                request = replace(request, time_left=max(call.deadline - time.monotonic(), 0.001))
             if call.stream:
-                opened = await self._upstream.open(request, call.timeouts)
+                opened = await self._upstream.open(request, call.timeouts, call.deadline)
                 return await self._stream(opened, data, headers, keys)
             response = await self._upstream.send(request, call.timeouts, call.deadline)
             if response.status >= 300:
@@ -68,7 +73,21 @@ class ProviderHandler:
             return Answer(body, headers + _request_id(response.headers))
         except GatewayError as failed:
             hide(keys, failed)
+            failed.headers = headers
             raise
+
+    async def _authorized(self, request: UpstreamRequest, call: Call) -> UpstreamRequest:
+        """The request with its credentials."""
+        assert self._authorize is not None
+        if call.deadline is None:
+            return await self._authorize(request)
+        try:
+            async with asyncio.timeout(call.deadline - time.monotonic()):
+                return await self._authorize(request)
+        except TimeoutError:
+            raise UpstreamTimeout(
+                "the gateway's credentials for the provider were not there in time"
+            ) from None
 
     def _request(self, call: Call) -> tuple[UpstreamRequest, dict[str, Any], Headers]:
         """What to send, the request as far as it is sent, and the headers that tell of it."""
@@ -102,6 +121,30 @@ class ProviderHandler:
             await upstream.aclose()
             raise
         return stream
+
+
+class ResponderHandler:
+    """Answers calls by a provider that needs no upstream.
+
+    Args:
+        respond: The provider.
+        headers: What every answer of the route says of where it comes from.
+    """
+
+    def __init__(self, respond: Callable[[Call], Awaitable[Answer | StreamAnswer]], headers: Headers) -> None:
+        self._respond = respond
+        self._headers = headers
+
+    async def __call__(self, call: Call) -> Answer | StreamAnswer:
+        try:
+            answer = await self._respond(call)
+        except GatewayError as failed:
+            failed.headers = self._headers
+            raise
+        if isinstance(answer, Answer):
+            return Answer(answer.body, (*self._headers, *answer.headers))
+        answer.headers = (*self._headers, *answer.headers)
+        return answer
 
 
 def _credentials(headers: Mapping[str, str]) -> Iterator[Secret]:
@@ -143,7 +186,7 @@ class ProviderStream:
 
     async def start(self) -> None:
         """Read up to the first chunk, so that a failure before it is an error and not a broken stream."""
-        self._first = await self._batch()
+        self._first = await self._batch(first=True)
 
     def __aiter__(self) -> Self:
         return self
@@ -158,13 +201,13 @@ class ProviderStream:
         """Let go of the connection; it is closed unless the stream was read to its end."""
         await self._upstream.aclose(finished=self._ended)
 
-    async def _batch(self) -> list[bytes]:
+    async def _batch(self, *, first: bool = False) -> list[bytes]:
         """The chunks that the next bytes bring; none at the end."""
         batch: list[bytes] = []
         while not batch and not self._ended:
             if self._failed is not None:
                 raise self._failed
-            data = await self._upstream.read()
+            data = await self._upstream.read(first=first)
             try:
                 for chunk in self._reader.feed(data) if data else self._reader.end():
                     batch.append(chunk)

@@ -46,7 +46,7 @@ class RetryConfig(ConfigModel):
     """Attempts in all on one destination."""
 
     budget: float = Field(default=0.2, ge=0, le=10)
-    """Retries per call, averaged over the route's traffic; ten may always be made at once."""
+    """Retries per call, averaged over the route's traffic; five may be made at once at any time."""
 
 
 class BreakerConfig(ConfigModel):

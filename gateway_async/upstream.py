@@ -29,8 +29,11 @@ class UpstreamStream(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    async def read(self) -> bytes:
+    async def read(self, *, first: bool = False) -> bytes:
         """The next bytes, as many as there are; none at the end.
+
+        Args:
+            first: What came so far is no token yet, only comments, say: `first_byte` is still the limit.
 
         Raises:
             UpstreamTimeout: None came within the route's `first_byte` or `idle` seconds.
@@ -72,8 +75,15 @@ class Transport(Protocol):
         """
         ...
 
-    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> UpstreamStream:
+    async def open(
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
+    ) -> UpstreamStream:
         """The answer as it comes.
+
+        Args:
+            request: What to send.
+            timeouts: How long each part may take.
+            deadline: When the answer must be whole, on the clock of `time.monotonic`; None: whenever it ends.
 
         Raises:
             UpstreamTimeout: The headers were not there in time.
@@ -107,10 +117,12 @@ class Upstream:
         transport = self._transport(request) if self._proxies else self._direct
         return await transport.send(request, timeouts, deadline)
 
-    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> UpstreamStream:
+    async def open(
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
+    ) -> UpstreamStream:
         """The answer as it comes; see `Transport.open`."""
         transport = self._transport(request) if self._proxies else self._direct
-        return await transport.open(request, timeouts)
+        return await transport.open(request, timeouts, deadline)
 
     async def aclose(self) -> None:
         """Close every connection. The next request opens them again."""
@@ -172,13 +184,18 @@ class Direct:
         response.done()
         return answer
 
-    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "DirectStream":
+    async def open(
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
+    ) -> "DirectStream":
         """The answer as it comes; see `Transport.open`."""
+        left = math.inf if deadline is None else time_left(deadline)
         try:
-            response = await self._request(request, timeouts, math.inf, stream=True)
+            response = await self._request(request, timeouts, left, stream=True)
         except (http1.ProtocolError, OSError, ValueError) as problem:
-            raise failure(request, problem, timeouts.connect, timeouts.first_byte) from problem
-        return DirectStream(response, request, timeouts)
+            raise failure(
+                request, problem, min(timeouts.connect, left), min(timeouts.first_byte, left)
+            ) from problem
+        return DirectStream(response, request, timeouts, deadline)
 
     async def aclose(self) -> None:
         """Close every connection. The next request opens them again."""
@@ -207,30 +224,40 @@ class Direct:
             total=total,
             stream=stream,
             unique=request.unique,
+            time_left=request.time_left,
         )
 
 
 class DirectStream:
     """An answer as it comes: an `UpstreamStream`."""
 
-    def __init__(self, response: http1.Response, request: UpstreamRequest, timeouts: TimeoutsConfig) -> None:
+    def __init__(
+        self,
+        response: http1.Response,
+        request: UpstreamRequest,
+        timeouts: TimeoutsConfig,
+        deadline: float | None = None,
+    ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
+        self._deadline = deadline
         self._response: http1.Response | None = response
         self._request = request
         self._timeouts = timeouts
         self._begun = False
 
-    async def read(self) -> bytes:
-        """The next bytes, as many as there are; none at the end."""
+    async def read(self, *, first: bool = False) -> bytes:
+        """The next bytes, as many as there are; see `UpstreamStream.read`."""
         if (response := self._response) is None:
             return b""
-        if self._begun:
+        if self._begun and not first:
             seconds = wait = self._timeouts.idle
         else:
             # The headers may come long before the first token: both have `first_byte` together.
             wait = self._timeouts.first_byte
             seconds = max(response.until - asyncio.get_running_loop().time(), 0)
+        if self._deadline is not None and (left := time_left(self._deadline)) < seconds:
+            seconds = wait = left
         return await self._read(response, seconds, wait)
 
     async def read_all(self) -> UpstreamResponse:
@@ -267,9 +294,12 @@ class DirectStream:
 
 def seconds_left(timeouts: TimeoutsConfig, deadline: float | None) -> float:
     """How long a whole answer may take from now on."""
-    if deadline is None:
-        return timeouts.total
-    return min(max(deadline - time.monotonic(), 0.001), timeouts.total)
+    return timeouts.total if deadline is None else min(time_left(deadline), timeouts.total)
+
+
+def time_left(deadline: float) -> float:
+    """Seconds until a time of `time.monotonic`; more than none, for those who need a moment."""
+    return max(deadline - time.monotonic(), 0.001)
 
 
 def failure(
@@ -286,13 +316,13 @@ def failure(
     """
     host = host_of(request)
     if isinstance(problem, http1.ConnectTimeout):
-        return UpstreamTimeout(f"{host} could not be reached within {connect:.3g} s")
+        return _unreached(UpstreamTimeout(f"{host} could not be reached within {connect:.3g} s"))
     if isinstance(problem, http1.Unfinished):
         return UpstreamTimeout(f"{host} began its answer and did not finish it within {total:.3g} s")
     if isinstance(problem, TimeoutError):
         return UpstreamTimeout(f"{host} sent nothing for {wait:.3g} s, which is as long as the route waits")
     if isinstance(problem, http1.ConnectFailed):
-        return UpstreamUnavailable(f"{host} can't be reached: {problem.strerror or problem}")
+        return _unreached(UpstreamUnavailable(f"{host} can't be reached: {problem.strerror or problem}"))
     if isinstance(problem, OSError):
         return UpstreamUnavailable(
             f"{host} broke the connection off before its answer was complete", status=502
@@ -302,6 +332,11 @@ def failure(
     if isinstance(problem, ValueError):
         return UpstreamUnavailable(f"{host} can't be asked: {problem}", status=502)
     return UpstreamInvalid(f"{host}: {problem}")
+
+
+def _unreached(error: UpstreamError) -> UpstreamError:
+    error.reached = False
+    return error
 
 
 def too_large(request: UpstreamRequest) -> UpstreamInvalid:

@@ -15,7 +15,7 @@ from gateway_async import http1
 from gateway_async.config import TimeoutsConfig
 from gateway_async.errors import UpstreamError
 from gateway_async.providers._base import UpstreamRequest, UpstreamResponse
-from gateway_async.upstream import MAX_ANSWER_BYTES, failure, seconds_left, too_large
+from gateway_async.upstream import MAX_ANSWER_BYTES, failure, seconds_left, time_left, too_large
 
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
 """What aiohttp raises; a RuntimeError when its session or its connection was closed meanwhile."""
@@ -36,7 +36,7 @@ class Proxied:
         stream = None
         try:
             async with asyncio.timeout(total):
-                stream = await self._open(request, timeouts)
+                stream = await self._open(request, timeouts, deadline)
                 return await stream.rest()
         except TimeoutError:
             problem = TimeoutError() if stream is None else http1.Unfinished()
@@ -45,9 +45,11 @@ class Proxied:
             if stream is not None:
                 await stream.aclose(finished=True)
 
-    async def open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "ProxiedStream":
+    async def open(
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
+    ) -> "ProxiedStream":
         """The answer as it comes; see `upstream.Transport.open`."""
-        return await self._open(request, timeouts)
+        return await self._open(request, timeouts, deadline)
 
     async def aclose(self) -> None:
         """Close every connection. The next request opens them again."""
@@ -55,19 +57,25 @@ class Proxied:
         if session is not None and self._loop is asyncio.get_running_loop():
             await session.close()
 
-    async def _open(self, request: UpstreamRequest, timeouts: TimeoutsConfig) -> "ProxiedStream":
+    async def _open(
+        self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None
+    ) -> "ProxiedStream":
         loop = asyncio.get_running_loop()
         if self._session is None or self._session.closed or self._loop is not loop:
             self._session, self._loop = _session(), loop
-        until = loop.time() + timeouts.first_byte
+        wait = timeouts.first_byte if deadline is None else min(timeouts.first_byte, time_left(deadline))
+        until = loop.time() + wait
+        headers = dict(request.headers)
+        if request.time_left is not None:
+            headers["X-Request-Timeout"] = f"{request.time_left:.3f}"
         try:
             url = _address(request)
-            async with asyncio.timeout(timeouts.first_byte):
+            async with asyncio.timeout(wait):
                 response = await self._session.request(
                     request.method,
                     url,
                     data=request.body,
-                    headers=request.headers,
+                    headers=headers,
                     # `connect` is all of it, the proxy's own answer included; what follows has its limits around it.
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=timeouts.connect, sock_connect=timeouts.connect
@@ -75,11 +83,11 @@ class Proxied:
                     allow_redirects=False,
                 )
         except _FAILURES as problem:
-            raise _failure(request, problem, timeouts, timeouts.first_byte) from problem
+            raise _failure(request, problem, timeouts, wait) from problem
         if (coding := response.headers.get("content-encoding", "identity").lower()) not in ("", "identity"):
             response.close()
             raise failure(request, http1.compressed(coding), timeouts.connect, timeouts.first_byte)
-        return ProxiedStream(response, request, timeouts, until)
+        return ProxiedStream(response, request, timeouts, until, deadline)
 
 
 class ProxiedStream:
@@ -91,6 +99,7 @@ class ProxiedStream:
         request: UpstreamRequest,
         timeouts: TimeoutsConfig,
         until: float,
+        deadline: float | None,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = {
@@ -100,15 +109,18 @@ class ProxiedStream:
         self._request = request
         self._timeouts = timeouts
         self._until = until
+        self._deadline = deadline
         self._begun = False
 
-    async def read(self) -> bytes:
-        """The next bytes, as many as there are; none at the end."""
-        if self._begun:
+    async def read(self, *, first: bool = False) -> bytes:
+        """The next bytes, as many as there are; see `upstream.UpstreamStream.read`."""
+        if self._begun and not first:
             seconds = wait = self._timeouts.idle
         else:
             wait = self._timeouts.first_byte
             seconds = self._until - asyncio.get_running_loop().time()
+        if self._deadline is not None and (left := time_left(self._deadline)) < seconds:
+            seconds = wait = left
         try:
             async with asyncio.timeout(seconds):
                 data = await self._response.content.readany()

@@ -57,6 +57,9 @@ class Response(asyncio.Protocol):
         """When whoever waits gives up, by the loop's clock; 0: nobody waits."""
 
         self.idle_since = 0.0
+        self.asked = 0.0
+        """When the request was sent, by the loop's clock."""
+
         self._lost = False
         self._reset(stream=False)
         self._complete = True  # nothing was asked yet
@@ -172,6 +175,11 @@ class Response(asyncio.Protocol):
 
     # What `Pool` and the readers call.
 
+    @property
+    def silent(self) -> bool:
+        """Nothing of an answer has come."""
+        return not (self._begun or self._bodiless_bytes)
+
     def usable(self) -> bool:
         """Whether a request may be written on it: the connection stands."""
         return self._problem is None and not self._transport.is_closing()
@@ -184,6 +192,7 @@ class Response(asyncio.Protocol):
             TimeoutError: The deadline came first.
         """
         self._reset(stream=stream)
+        self.asked = self._pool.loop.time()
         self._transport.write(payload)
         while not (self._complete or (stream and self._begun)):
             await self._wait()

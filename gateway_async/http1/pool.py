@@ -19,6 +19,9 @@ TICK_SECONDS = 0.05
 KEEP_ALIVE_SECONDS = 15.0
 """An idle connection is not used after this: servers close theirs, and a request in that moment would be lost."""
 
+STALE_SECONDS = 1.0
+"""A kept connection that ends within this, without a byte, was closed before the request came: it is sent once more."""
+
 NEXT_ADDRESS_SECONDS = 0.25
 """A host's next address is tried beside the one before it after this: RFC 8305, 'happy eyeballs'."""
 
@@ -75,6 +78,7 @@ class Pool:
         total: float = math.inf,
         stream: bool,
         unique: bool = False,
+        time_left: float | None = None,
     ) -> Response:
         """The answer, whole or, of a stream, its headers. Whoever gets it calls `done` or `abort`.
 
@@ -88,6 +92,7 @@ class Pool:
             total: Seconds from now until the answer is whole, or a stream's headers are there.
             stream: Whether to read the body as it comes.
             unique: The headers never come again, as those of a signed request: nothing of them is kept.
+            time_left: Told in `X-Request-Timeout`, in seconds.
 
         Raises:
             ValueError: The address or a header can't be sent.
@@ -97,11 +102,23 @@ class Pool:
         origin, lines = (first_lines if unique else head)(method, url, tuple(headers.items()))
         now = self.loop.time()
         until = now + total
-        connection = self._take(origin, now)
-        if connection is None:
-            connection = await self._connect(origin, min(connect, total))
-            now = self.loop.time()
-        headers_by = now + wait
+        more = b"" if time_left is None else b"X-Request-Timeout: %.3f\r\n" % time_left
+        payload = b"%b%d\r\n%b\r\n%b" % (lines, len(body), more, body)
+        if (kept := self._take(origin, now)) is not None:
+            try:
+                return await self._exchange(kept, payload, now + wait, until, stream=stream)
+            except ConnectionError:
+                now = self.loop.time()
+                if not kept.silent or now - kept.asked > STALE_SECONDS:
+                    raise
+                # The server had closed it, as it may at any time: the request never came to anybody.
+        connection = await self._connect(origin, min(connect, until - now))
+        return await self._exchange(connection, payload, self.loop.time() + wait, until, stream=stream)
+
+    async def _exchange(
+        self, connection: Response, payload: bytes, headers_by: float, until: float, *, stream: bool
+    ) -> Response:
+        """The answer on a connection: by this time its headers, by that one all of it."""
         connection.deadline = headers_by if headers_by < until else until
         connection.until = connection.deadline if stream else until
         self._busy.add(connection)
@@ -109,7 +126,7 @@ class Pool:
             self._ticking = True
             self.loop.call_later(TICK_SECONDS, self._tick)
         try:
-            await connection.exchange(b"%b%d\r\n\r\n%b" % (lines, len(body), body), stream=stream)
+            await connection.exchange(payload, stream=stream)
         except BaseException:
             connection.abort()
             raise

@@ -9,14 +9,16 @@ from gateway_async.config import TimeoutsConfig
 def with_timeouts(inner: Handler, timeouts: TimeoutsConfig) -> Handler:
     """The handler with the route's timeouts on every call.
 
-    `total` becomes a deadline that everything inside must keep. A stream has none: it may go on for as long as it
-    brings something within `idle` seconds.
+    `total` becomes a deadline that everything inside must keep, unless the caller's own comes before. A stream has none
+    but the caller's: it may go on for as long as it brings something within `idle` seconds.
     """
 
     async def handle(call: Call) -> Answer | StreamAnswer:
         call.timeouts = timeouts
         if not call.stream:
-            call.deadline = time.monotonic() + timeouts.total
+            deadline = time.monotonic() + timeouts.total
+            if call.deadline is None or deadline < call.deadline:
+                call.deadline = deadline
         return await inner(call)
 
     return handle

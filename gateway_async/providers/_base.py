@@ -30,6 +30,9 @@ class UpstreamRequest:
     unique: bool = False
     """Its headers never come again, as those of a signed request: nothing of them is kept."""
 
+    time_left: float | None = None
+    """Seconds that the caller gave this call; it is told in `X-Request-Timeout`, which a gateway upstream obeys."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:

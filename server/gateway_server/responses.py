@@ -7,7 +7,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Send
 
-from gateway_async.errors import GatewayError, RateLimited, Unauthenticated, Unavailable, UpstreamError
+from gateway_async.errors import GatewayError, Unauthenticated, Unavailable, UpstreamError
 from gateway_server.dialects import Dialect
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -61,7 +61,7 @@ def error_headers(error: GatewayError) -> RawHeaders:
         headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
     if isinstance(error, UpstreamError) and error.upstream_request_id:
         headers += raw([("x-upstream-request-id", error.upstream_request_id)])
-    if isinstance(error, RateLimited):
+    if error.headers:
         headers += raw(error.headers)
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))

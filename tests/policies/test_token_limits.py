@@ -17,6 +17,7 @@ from gateway_async.call import Answer, Call, Headers, StreamAnswer
 from gateway_async.config import RouteConfig
 from gateway_async.errors import RateLimited, UpstreamError, UpstreamRefused
 from gateway_async.policies import compose
+from gateway_async.policies.concurrency import PlacesByRoute
 from gateway_async.policies.meter import Meter
 from gateway_async.policies.usage import MeteredStream, tokens_estimated, tokens_told
 from gateway_async.stores.base import Window
@@ -373,7 +374,7 @@ async def test_every_provider_tells_what_a_stream_used(case: Case) -> None:
     config = RouteConfig.model_validate(
         {"name": "r", "endpoint_type": case.kind, "model": case.model, "limit": limit}
     )
-    answer = await compose(provider, config, meter)(Call("r", case.route_type, unasked, stream=True))
+    answer = await compose([("test", provider)], config, meter, PlacesByRoute())(Call("r", case.route_type, unasked, stream=True))
     got = await streamed(answer)
     await meter.aclose()
     await counters.aclose()

@@ -9,6 +9,7 @@ from gateway_async.call import Answer
 from gateway_async.errors import GatewayError, PermissionDenied, UpstreamInvalid
 from gateway_async.gateway import RouteEntry
 from gateway_async.live.live_gateway import LiveGateway
+from gateway_server.deadline import timeout_of
 from gateway_server.dialects import Dialect
 from gateway_server.disconnect import LeaveWatches
 from gateway_server.event_stream import send_events
@@ -51,7 +52,9 @@ class ModelEndpoint:
         answer = None
         with self.watches.watch(receive) as caller:
             try:
-                answer = await self.gateway.handle(entry, data, caller=caller_of(scope))
+                answer = await self.gateway.handle(
+                    entry, data, caller=caller_of(scope), timeout=timeout_of(scope)
+                )
             except asyncio.CancelledError:
                 await send_error(send, LEFT if caller.left else CUT_SHORT, self.dialect)
                 raise
@@ -68,7 +71,9 @@ class ModelEndpoint:
         with self.watches.watch(receive) as caller:
             out = self.heartbeats.begin(send)
             try:
-                answering = self.gateway.handle(entry, data, caller=caller_of(scope))
+                answering = self.gateway.handle(
+                    entry, data, caller=caller_of(scope), timeout=timeout_of(scope)
+                )
                 await send_events(out, answering, self.dialect)
             except asyncio.CancelledError:
                 if not out.begun:

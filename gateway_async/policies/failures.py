@@ -1,0 +1,38 @@
+"""What a failure means to a route: why another destination may answer, and whether the same one may after a while."""
+
+from gateway_async.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRefused, UpstreamTimeout
+from gateway_async.traffic_config import FallbackReason
+
+_TIMED_OUT = frozenset({408, 504})
+_GONE = frozenset({404, 405, 410})
+"""The provider has no such model, or not there: the operator's mistake and not the caller's."""
+
+
+def reason_of(error: GatewayError) -> FallbackReason | None:
+    """Why another destination may answer a call that this one did not; None: it would fail there too."""
+    if not isinstance(error, UpstreamError):
+        return None
+    if error.refusal is not None:
+        return error.refusal
+    if error.upstream_status == 429:
+        return "rate_limit"
+    if isinstance(error, UpstreamTimeout) or error.upstream_status in _TIMED_OUT:
+        return "timeout"
+    if isinstance(error, UpstreamRefused) and error.upstream_status not in _GONE:
+        return None
+    return "failure"
+
+
+def cannot_carry(error: GatewayError) -> bool:
+    """Whether a destination has nothing for something in the request; another one may have."""
+    return isinstance(error, InvalidRequest)
+
+
+def may_pass(error: GatewayError) -> bool:
+    """Whether the same call may succeed soon on the same destination, and does no harm there if it is made twice."""
+    if not isinstance(error, UpstreamError) or error.refusal is not None:
+        return False
+    status = error.upstream_status
+    if status is None:
+        return not error.reached
+    return status in (408, 429) or status >= 500
