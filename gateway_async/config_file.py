@@ -151,7 +151,7 @@ class Document:
             reasons: The name of each, and why, from `Gateway.unserved`.
         """
         return [
-            self._problem(("endpoints", index, "model", "provider"), reasons[entry["name"]])
+            self._problem(("endpoints", index, *_provider_of(entry)), reasons[entry["name"]])
             for index, entry in self._endpoints()
             if entry.get("name") in reasons
         ]
@@ -231,6 +231,11 @@ class Document:
             else:
                 break
         return line
+
+
+def _provider_of(entry: Mapping[str, Any]) -> Location:
+    """Where an endpoint says whose its model is; of several, where they begin."""
+    return ("model", "provider") if entry.get("destinations") is None else ("destinations",)
 
 
 def _parse(text: str) -> tuple[yaml.Node | None, Any]:

@@ -90,7 +90,7 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
         return run(self._async.health)
 
     def get_route(self, name: str) -> Route:
-        """A route: its name, type, model, and the absolute address to call it at.
+        """A route: its name, type, model (and `destinations`, where several answer), and the absolute address to call.
 
         Args:
             name: The route's name.
@@ -130,10 +130,12 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
         return run(self._async.create_route, name, route_type, model)
 
     def create_route_from(self, endpoint: dict[str, Any]) -> Route:
-        """A new route, from an endpoint as in a configuration file, with limits and timeouts if it has some.
+        """A new route, from an endpoint as in a configuration file, with all that one may have.
 
         Args:
-            endpoint: `name`, `endpoint_type`, `model` and whatever else an endpoint may have.
+            endpoint: `name`, `endpoint_type`, `model` and whatever else an endpoint may have. In the place of `model`
+                may stand `destinations`, at most 32 such as `{"model": {…}, "weight": 3, "priority": 1}`; each brings
+                settings of its own, as for `create_route`.
 
         Raises:
             GatewayError: As for `create_route`.
@@ -147,7 +149,8 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
             name: The route's name.
             changes: What changes, such as `{"model": {"name": "gpt-5"}}`; any key of an endpoint of the configuration
                 file but the name. `None` takes a setting away. A provider's settings are one whole: who changes one
-                gives all of them.
+                gives all of them. So are `destinations`: who changes one gives all, with their settings. They take the
+                place of a model, and a model takes theirs.
 
         Raises:
             RouteNotFound: The gateway has no such route.
@@ -163,7 +166,8 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
             name: The route's name.
 
         Returns:
-            The endpoint. In the place of each key is `$NAME` of an environment variable that is yet to be set.
+            The endpoint. In the place of each key is `$NAME` of an environment variable that is yet to be set; of
+            several destinations, each has names of its own.
 
         Raises:
             RouteNotFound: The gateway's store has no such route.

@@ -41,7 +41,29 @@ _ROUTE: Json = {
     "route_type": "llm/v1/chat",
     "model": {"provider": "openai", "name": "gpt-5-mini", "config": {"openai_api_key": "sk-your-key"}},
 }
+_SEVERAL: Json = {
+    "name": "my-second-route",
+    "route_type": "llm/v1/chat",
+    "destinations": [
+        {"model": _ROUTE["model"], "weight": 3},
+        {
+            "model": {
+                "provider": "anthropic",
+                "name": "claude-haiku-4-5",
+                "config": {"anthropic_api_key": "sk-ant-your-key"},
+            }
+        },
+        {"model": {"provider": "offline", "name": "echo"}, "priority": 2},
+    ],
+    "balance": "weighted",
+    "fallback_on": ["failure", "timeout", "rate_limit"],
+    "retry": {"attempts": 3, "budget": 0.2},
+    "breaker": {"failures": 5, "open_seconds": 10},
+    "concurrency": {"max": 200, "queue": 400, "queue_seconds": 5},
+    "timeouts": {"connect": 5, "first_byte": 60, "idle": 60, "total": 300},
+}
 _CHANGES: Json = {"model": {"name": "gpt-5"}}
+_CHANGES_OF_TRAFFIC: Json = {"timeouts": {"total": 60}, "retry": None}
 _KEY: Json = {"name": "app", "role": "caller", "routes": ["chat"], "expires_in": "90d"}
 _STREAMED: Json = {"stream": True}
 
@@ -218,7 +240,8 @@ def _routes(base: str, a: str, word: str, schema: str) -> Json:
     token = {"name": "page_token", "in": "query", "required": False, "schema": {"type": "string"}}
     several = {"application/json": {"schema": _page_of(word, schema)}}
     document: Json = {"schema": {"type": "object"}}
-    changed, made = (document, {"changes": _CHANGES}), (document, {word: _ROUTE})
+    changed = (document, {"changes": _CHANGES, "changes of traffic": _CHANGES_OF_TRAFFIC})
+    made = (document, {word: _ROUTE, "several destinations": _SEVERAL})
     return {
         base: {
             "get": _operation(f"list_{word}s", "Routes", f"A page of {word}s", several, parameters=[token]),
