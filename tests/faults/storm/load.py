@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._outcome, self._done = outcome, loop.create_future()
         self._pieces: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
+        outcome.caller = self.transport.get_extra_info("sockname")[1]
         outcome.reused, self.used = self.used, True
         timer = loop.call_later(patience, self._end, "hung")
         self.transport.write(outcome.ask.bytes(outcome.marker))

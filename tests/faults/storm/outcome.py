@@ -46,6 +46,9 @@ class Outcome:
     broken: str = ""
     """What became of the connection in place of an end of the answer: refused, closed, hung, left."""
 
+    caller: int = 0
+    """The port from which it was sent."""
+
     reused: bool = False
     """An earlier request had been answered on its connection."""
 
