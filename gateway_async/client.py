@@ -70,7 +70,12 @@ class AsyncGatewayClient:
         self._borrowed = http_client is not None
 
     @classmethod
-    def local(cls, config: GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None) -> Self:
+    def local(
+        cls,
+        config: GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Self:
         """A client whose gateway runs in this process: the same calls, no server, no network between.
 
         Needs the extra `local`.
@@ -78,6 +83,8 @@ class AsyncGatewayClient:
         Args:
             config: What the gateway serves: a configuration, a mapping in the form of the file, or the file's path.
                 Without one, the `offline` provider and a route for each provider whose key is in the environment.
+            timeout: Seconds that a whole answer may take, tries and waits between them included; None: as many as its
+                route allows.
 
         Raises:
             ConfigError: The configuration is wrong, or the extra is not installed.
@@ -90,9 +97,9 @@ class AsyncGatewayClient:
                 f"a gateway in this process needs {absent.name}: pip install 'ai-gateway-sdk[local]'"
             ) from absent
         client = cls.__new__(cls)
-        client._gateway_uri, client._settings, client._borrowed = "local", {}, False
+        client._gateway_uri, client._settings, client._borrowed = "local", {"timeout": timeout}, False
         client._local = load_config(Path(config) if isinstance(config, str | os.PathLike) else config)
-        client._transport = Local(client._local)
+        client._transport = Local(client._local, timeout)
         return client
 
     @property
@@ -371,7 +378,7 @@ class AsyncGatewayClient:
 def _rebuild(
     cls: type[AsyncGatewayClient], uri: str, settings: dict[str, Any], local: GatewayConfig | None
 ) -> AsyncGatewayClient:
-    return cls(uri, **settings) if local is None else cls.local(local)
+    return cls(uri, **settings) if local is None else cls.local(local, **settings)
 
 
 def _named(name: str, call: str) -> str:

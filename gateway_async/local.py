@@ -27,9 +27,11 @@ class Local:
 
     Args:
         config: What the gateway serves.
+        timeout: Seconds that a whole answer may take; None: as many as its route allows.
     """
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, timeout: float | None = None) -> None:
+        self._timeout = timeout
         self._live, self._changes = host(config, store=config.store, path=None, trusted=True)
         self._follows = config.store is not None
         self._opening: asyncio.Task[None] | None = None
@@ -87,7 +89,7 @@ class Local:
 
     async def query(self, route: str, data: Any) -> Json:
         """The answer of a route."""
-        answer = await self._handle(route, data)
+        answer = await self._handle(route, data, self._timeout)
         if not isinstance(answer, Answer):
             await answer.aclose()
             raise InvalidRequest.field("stream", "query gives whole answers; call stream for a streamed one")
@@ -124,12 +126,12 @@ class Local:
         if self._live.stale:
             await self._live.catch_up()
 
-    async def _handle(self, route: str, data: Any) -> Answer | StreamAnswer:
+    async def _handle(self, route: str, data: Any, timeout: float | None = None) -> Answer | StreamAnswer:
         await self._open()
         entry = self._live.find(route)
         request = decode(encode(data))
         refuse_model(request)
-        return await self._live.gateway.handle(entry, request)
+        return await self._live.gateway.handle(entry, request, timeout=timeout)
 
 
 _PROCESS = Caller(admin=True)

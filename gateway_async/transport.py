@@ -6,6 +6,7 @@ a network between is `local`.
 
 import os
 import re
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -127,8 +128,15 @@ class Http:
         return await self._json("DELETE", LIMITS + quote(route, safe=""))
 
     async def query(self, route: str, data: Any) -> Json:
-        """The answer of a route."""
-        return await self._json("POST", _invocations(route), data)
+        """The answer of a route. The gateway is told how long the client waits for it."""
+        path, body = _invocations(route), encode(data)
+        until = time.monotonic() + self._timeout
+
+        def attempt() -> Awaitable[Json]:
+            left = max(until - time.monotonic(), 0.001)
+            return self._send("POST", path, body, {"X-Request-Timeout": f"{left:.3f}"})
+
+        return await self._in_time("POST", path, attempt)
 
     async def stream(self, route: str, data: Mapping[str, Any]) -> ChunkSource:
         """The answer of a route, chunk by chunk."""
@@ -161,8 +169,10 @@ class Http:
             return result
         raise _timed_out(method, path, self._timeout)
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> Json:
-        response = await self._open(method, path, body)
+    async def _send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None = None
+    ) -> Json:
+        response = await self._open(method, path, body, headers)
         try:
             content = await response.aread()
         except httpx.HTTPError as problem:
@@ -184,7 +194,9 @@ class Http:
             f"{call}: the answer is {what}, not {wanted}; is {where} the address of a gateway?"
         )
 
-    async def _open(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+    async def _open(
+        self, method: str, path: str, body: bytes | None, more: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         """The response, its body not read yet.
 
         Raises:
@@ -192,6 +204,8 @@ class Http:
         """
         client = self._client or await self._pools.get()
         base, headers = await self.base()
+        if more is not None:
+            headers = {**headers, **more}
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
         try:

@@ -62,7 +62,12 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
         super().__init__(client)
 
     @classmethod
-    def local(cls, config: GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None) -> Self:
+    def local(
+        cls,
+        config: GatewayConfig | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Self:
         """A client whose gateway runs in this process: the same calls, no server, no network between.
 
         Needs the extra `local`.
@@ -70,11 +75,13 @@ class MlflowGatewayClient(Bridged[AsyncGatewayClient]):
         Args:
             config: What the gateway serves: a configuration, a mapping in the form of the file, or the file's path.
                 Without one, the `offline` provider and a route for each provider whose key is in the environment.
+            timeout: Seconds that a whole answer may take, tries and waits between them included; None: as many as its
+                route allows.
 
         Raises:
             ConfigError: The configuration is wrong, or the extra is not installed.
         """
-        return cls._around(AsyncGatewayClient.local(config))
+        return cls._around(AsyncGatewayClient.local(config, timeout=timeout))
 
     @property
     def gateway_uri(self) -> str:
