@@ -1,13 +1,14 @@
 """Upstreams' errors: whose fault they are, what they say, how long to wait."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import orjson
 
 from gateway_async.errors import (
     GatewayError,
+    Refusal,
     UpstreamError,
     UpstreamInvalid,
     UpstreamRefused,
@@ -16,6 +17,8 @@ from gateway_async.errors import (
     error_code,
 )
 from gateway_async.providers._base import UpstreamResponse
+from gateway_async.providers._refusals import Told
+from gateway_async.providers._waits import wait_asked
 from gateway_async.secrets import MASK
 
 OUR_CREDENTIALS = frozenset({401, 402, 403, 407})
@@ -24,9 +27,23 @@ OUR_CREDENTIALS = frozenset({401, 402, 403, 407})
 CALLER_S = frozenset({400, 404, 408, 409, 413, 415, 422, 429})
 """The request is at fault: the status is passed on."""
 
+_KINDS: Mapping[int, type[UpstreamError]] = {
+    **dict.fromkeys((408, 504, 522, 524), UpstreamTimeout),
+    **dict.fromkeys((425, 503, 521, 523, 529), UpstreamUnavailable),
+}
+"""Statuses that say more than that it failed; those from 520 on are of Cloudflare, which stands before many."""
+
+_LIMITED = frozenset({429, 503, 529})
+"""Statuses under which the headers that tell of limits say how long to wait."""
+
 
 def upstream_error(
-    provider: str, response: UpstreamResponse, *, said: str | None = None, status: int | None = None
+    provider: str,
+    response: UpstreamResponse,
+    *,
+    said: str | None = None,
+    status: int | None = None,
+    refusal: Refusal | None = None,
 ) -> UpstreamError:
     """The error for an upstream's answer that is not a success; its words are kept.
 
@@ -35,19 +52,47 @@ def upstream_error(
         response: The upstream's answer, with a status of 300 or more.
         said: The upstream's words, where they do not stand in one of the usual places.
         status: The status that the upstream should have answered, where another says what is wrong.
+        refusal: Why it refuses what another may take, where its body does not tell.
     """
     said = said or error_message(response.body) or "no message"
     status = status or response.status
-    retry_after = parse_retry_after(response.headers.get("retry-after"))
+    told = Told.by(_json(response.body), said)
+    refusal = refusal or told.refusal(provider, status)
     text = f"{provider} answered {status}: {said}"
-    if status in OUR_CREDENTIALS:
+    if status in OUR_CREDENTIALS and refusal is None:
         text = f"{provider} refuses the gateway's credentials ({status}): {said}"
     elif status < 400:
         text = f"{provider} answered {status}, a redirect, which is not followed"
-    return error_of(provider, status, text, retry_after=retry_after)
+    failed = error_of(provider, status, text, retry_after=_wait(status, response.headers), refusal=refusal)
+    if response.headers.get("x-should-retry") == "false":
+        failed.passes = False
+    return _without_end(failed, told)
 
 
-def error_of(provider: str, status: int, text: str, *, retry_after: float | None = None) -> UpstreamError:
+def told_error(provider: str, status: int | None, text: str, error: object) -> UpstreamError:
+    """The error that a provider tells of elsewhere than in its status.
+
+    Args:
+        provider: Name of the provider.
+        status: What it would have answered; None where nobody knows.
+        text: What the caller is told.
+        error: The error as the provider tells it.
+    """
+    told = Told.by(error, error if isinstance(error, str) else "")
+    refusal = told.refusal(provider, status)
+    if status is None and refusal is None:
+        return _without_end(UpstreamError(text, provider=provider), told)
+    return _without_end(error_of(provider, status or 400, text, refusal=refusal), told)
+
+
+def error_of(
+    provider: str,
+    status: int,
+    text: str,
+    *,
+    retry_after: float | None = None,
+    refusal: Refusal | None = None,
+) -> UpstreamError:
     """The error that stands for a provider's status.
 
     Args:
@@ -55,27 +100,34 @@ def error_of(provider: str, status: int, text: str, *, retry_after: float | None
         status: What it answered, or would have, had it known in time.
         text: What the caller is told.
         retry_after: Seconds after which the same call may pass.
+        refusal: Why it refuses what another may take: the request is at fault then, whatever the status.
     """
-    if status in CALLER_S:
-        code = "NOT_FOUND" if status == 404 else error_code(status)
-        return UpstreamRefused(
-            text,
-            provider=provider,
-            upstream_status=status,
-            retry_after=retry_after,
-            status=status,
-            error_code=code,
-        )
-    kind: type[UpstreamError] = UpstreamError
-    if status in OUR_CREDENTIALS:
-        retry_after = None
-    elif status in (408, 504):
-        kind = UpstreamTimeout
-    elif status in (503, 529):
-        kind = UpstreamUnavailable
-    elif status < 400:
-        kind = UpstreamInvalid
-    return kind(text, provider=provider, upstream_status=status, retry_after=retry_after)
+    kind = _KINDS.get(status, UpstreamInvalid if status < 400 else UpstreamError)
+    own: int | None = None
+    code: str | None = None
+    if refusal is not None or status in CALLER_S:
+        own = status if status in CALLER_S else 400
+        code = "NOT_FOUND" if own == 404 else error_code(own)
+        kind = UpstreamTimeout if own == 408 else UpstreamRefused
+    failed = kind(
+        text, provider=provider, upstream_status=status, retry_after=retry_after, status=own, error_code=code
+    )
+    failed.refusal = refusal
+    return failed
+
+
+def _wait(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds that the provider asks to wait, under a status that may pass."""
+    if status < 500 and status not in (408, 409, 425, 429):
+        return None
+    return wait_asked(headers, limits=status in _LIMITED)
+
+
+def _without_end(failed: UpstreamError, told: Told) -> UpstreamError:
+    """The error, marked where it tells of a limit that does not end with time."""
+    if failed.status == 429 and told.endless(failed.provider):
+        failed.passes, failed.retry_after = False, None
+    return failed
 
 
 _BY_NAME = (
@@ -103,8 +155,7 @@ def reported_error(provider: str, error: object) -> UpstreamError:
         said = error.get("message") or error
         marks = [error.get(name) for name in ("status_code", "http_status_code", "code", "status", "type")]
         status = next(filter(None, map(_status_of, marks)), None)
-    text = f"{provider} reports an error: {said}"
-    return UpstreamError(text, provider=provider) if status is None else error_of(provider, status, text)
+    return told_error(provider, status, f"{provider} reports an error: {said}", error)
 
 
 def _status_of(mark: object) -> int | None:
@@ -119,16 +170,20 @@ def _status_of(mark: object) -> int | None:
 
 def error_message(body: bytes) -> str:
     """An upstream's own words in the body of an error, whichever of the usual shapes it has."""
-    try:
-        value: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return excerpt(body)
+    value = _json(body)
     for key in ("error", "message", "detail"):
         while isinstance(value, dict) and value.get(key):
             value = value[key]
     if isinstance(value, dict) and isinstance(value.get("type"), str):
         value = value["type"]
     return value if isinstance(value, str) else excerpt(body)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -144,11 +199,6 @@ def hide(secrets: Iterable[str], failed: GatewayError) -> None:
     text = redact(failed.message, secrets)
     if text != failed.message:
         failed.message, failed.detail, failed.args = text, text, (text,)
-
-
-def parse_retry_after(value: str | None) -> float | None:
-    """The seconds that a `Retry-After` header asks for; a date is not read, since clocks differ."""
-    return float(value) if value and re.fullmatch(r"\d{1,6}(\.\d+)?", value.strip()) else None
 
 
 def invalid(provider: str, problem: str) -> NoReturn:

@@ -4,7 +4,6 @@ The body is `{"error": {"code", "message", "status", "details"}}`, in a list whe
 one says that the key is wrong, which stands under a 400, and one how long to wait, which no header says.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +12,7 @@ import orjson
 from gateway_async.errors import UpstreamError
 from gateway_async.providers._base import Json, UpstreamResponse
 from gateway_async.providers._errors import reported_error, upstream_error
-
-_SECONDS = re.compile(r"(\d{1,6}(\.\d+)?)s")
+from gateway_async.providers._waits import duration
 
 
 def google_error(provider: str, response: UpstreamResponse) -> UpstreamError:
@@ -34,8 +32,8 @@ def google_stream_error(provider: str, error: Any) -> UpstreamError:
 def _with_delay(failed: UpstreamError, error: Any) -> UpstreamError:
     if failed.retry_after is None and failed.status in (429, 503):
         for detail in _details(error):
-            if found := _SECONDS.fullmatch(str(detail.get("retryDelay"))):
-                failed.retry_after = float(found[1])
+            if (wait := duration(str(detail.get("retryDelay")))) is not None:
+                failed.retry_after = wait
     return failed
 
 

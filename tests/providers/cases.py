@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 
 from gateway_async.config import Model, RouteType
-from gateway_async.errors import GatewayError
+from gateway_async.errors import GatewayError, UpstreamError
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Adapter, ChunkReader, Responder, UpstreamRequest, UpstreamResponse
 from gateway_async.validation import decode, validate
@@ -194,7 +194,13 @@ def outcome(error: GatewayError) -> Json:
         "error_code": error.error_code,
         "message": error.message,
     }
-    return known if error.retry_after is None else {**known, "retry_after": error.retry_after}
+    if error.retry_after is not None:
+        known["retry_after"] = error.retry_after
+    if isinstance(error, UpstreamError) and error.refusal is not None:
+        known["refusal"] = error.refusal
+    if isinstance(error, UpstreamError) and not error.passes:
+        known["passes"] = False
+    return known
 
 
 def settled(expected: Any, actual: Any) -> Any:

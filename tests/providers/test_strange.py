@@ -195,7 +195,7 @@ def test_a_strange_error_is_an_error(cases: list[Case], data: st.DataObject) -> 
 
     assert isinstance(failed, UpstreamError)
     assert failed.status in (400, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504)
-    assert failed.retry_after in (None, 1, 1.5)
+    assert failed.retry_after is None or 0 <= failed.retry_after <= 86_400
 
 
 def assert_standard(answer: Any, rows: str) -> None:

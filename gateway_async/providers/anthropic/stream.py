@@ -13,7 +13,7 @@ from gateway_async.config import RouteType
 from gateway_async.errors import UpstreamError
 from gateway_async.providers._answers import Chunks, text_of, tool_call
 from gateway_async.providers._base import Json
-from gateway_async.providers._errors import error_of, invalid
+from gateway_async.providers._errors import invalid, told_error
 from gateway_async.providers._streams import JsonReader
 from gateway_async.providers.anthropic.answer import THOUGHTS, finish_reason, is_plain, usage
 
@@ -36,7 +36,7 @@ def stream_error(provider: str, error: Any) -> UpstreamError:
     kind, said = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, error)
     text = f"{provider} reports an error in its stream: {said or kind}"
     status = _STATUS.get(kind) if isinstance(kind, str) else None
-    return UpstreamError(text, provider=provider) if status is None else error_of(provider, status, text)
+    return told_error(provider, status, text, error)
 
 
 class _Block:

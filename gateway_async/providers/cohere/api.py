@@ -35,7 +35,9 @@ class CohereAdapter(JsonAdapter):
 
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """The upstream's error; what its guidelines forbid is the caller's."""
-        return upstream_error(NAME, response, status=400 if response.status == _BLOCKED else None)
+        if response.status == _BLOCKED:
+            return upstream_error(NAME, response, status=400, refusal="content_policy")
+        return upstream_error(NAME, response)
 
 
 def finish_reason(reason: str | None, said: str | None = None) -> str:

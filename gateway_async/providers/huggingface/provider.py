@@ -19,7 +19,7 @@ from gateway_async.providers._answers import (
     wants_usage,
 )
 from gateway_async.providers._base import Adapter, Json
-from gateway_async.providers._errors import error_of, reported_error
+from gateway_async.providers._errors import reported_error, told_error
 from gateway_async.providers._message_parts import image_details
 from gateway_async.providers._requests import as_list, join_url, one_answer, one_prompt, own_name, take
 from gateway_async.providers._streams import EventReader, JsonReader
@@ -212,7 +212,7 @@ def _refuse_error(value: Json) -> None:
             raise reported_error(NAME, said)
         kind = value.get("error_type")
         status = _STATUS.get(kind, 500) if isinstance(kind, str) else 500
-        raise error_of(NAME, status, f"{NAME} reports an error: {said}")
+        raise told_error(NAME, status, f"{NAME} reports an error: {said}", value)
 
 
 provider = HuggingFace()

@@ -11,7 +11,7 @@ from gateway_async.provider_table import Row
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
-from gateway_async.providers._errors import error_of, invalid, reported_error
+from gateway_async.providers._errors import invalid, reported_error, told_error
 from gateway_async.providers._message_parts import earlier_call
 from gateway_async.providers._requests import PARAMETERS, join_url, take
 from gateway_async.providers._streams import EventReader
@@ -222,8 +222,10 @@ def _thoughts(message: Json, name: str) -> bool:
 def _fail_if_told(value: Json, row: Row) -> None:
     status = value.get(row.status_field) if row.status_field else None
     if isinstance(status, dict) and (code := status.get("status_code")):
-        text = f"{row.name} reports an error: {status.get('status_msg') or 'no message'} ({code})"
-        raise error_of(row.name, row.statuses.get(code, 502) if isinstance(code, int) else 502, text)
+        said = status.get("status_msg")
+        text = f"{row.name} reports an error: {said or 'no message'} ({code})"
+        means = row.statuses.get(code, 502) if isinstance(code, int) else 502
+        raise told_error(row.name, means, text, {"code": code, "message": said})
 
 
 def _takes(row: Row, lacks: frozenset[str]) -> Mapping[str, str] | None:

@@ -20,6 +20,7 @@ class ErrorObject(BaseModel):
     message: str
     type: str
     code: str | None = None
+    param: str | None = None  # on no page, and in some of the answers
 
 
 class ErrorBody(BaseModel):
