@@ -47,20 +47,19 @@ class OfflineModel:
     async def respond(self, call: Call) -> Answer | StreamAnswer:
         """The answer, or a stream of it, word by word."""
         _check_size(call)
-        headers = (("x-gateway-route", call.route), ("x-gateway-destination", f"offline/{self.model}"))
         if call.kind is RouteType.LLM_V1_EMBEDDINGS:
-            return Answer(orjson.dumps(embeddings(call.data, self.model)), headers)
+            return Answer(orjson.dumps(embeddings(call.data, self.model)))
         reply = Reply(call.kind, call.data, self.model)
         if call.stream:
-            return OfflineStream(reply.chunks(), headers)
-        return Answer(orjson.dumps(reply.whole()), headers)
+            return OfflineStream(reply.chunks())
+        return Answer(orjson.dumps(reply.whole()))
 
 
 class OfflineStream:
     """A `StreamAnswer` over chunks that are known already."""
 
-    def __init__(self, chunks: Iterator[Json], headers: Headers) -> None:
-        self.headers = headers
+    def __init__(self, chunks: Iterator[Json]) -> None:
+        self.headers: Headers = ()
         self._chunks = chunks
 
     def __aiter__(self) -> "OfflineStream":
