@@ -6,14 +6,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from .cpu import cpu_seconds
+
 ROOT = Path(__file__).resolve().parents[2]
 
+_DISTORTING = ("PYTHONDONTWRITEBYTECODE", "GATEWAY_", "MLFLOW_", "OPENAI_", "LITELLM_", "XDG_STATE_HOME")
 _START_SECONDS = 60
 _STOP_SECONDS = 10
 
@@ -31,6 +34,9 @@ class Service:
     start_seconds: float
     """From the start of the process to its first healthy answer."""
 
+    start_cpu_seconds: float
+    """Of CPU, in that time."""
+
 
 def environment() -> dict[str, str]:
     """This environment with the checkout importable, without what would distort or redirect a measurement.
@@ -42,10 +48,13 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "server")])}
 
 
-def absent(python: str, modules: Sequence[str]) -> str:
-    """Why the interpreter can't run what needs these top-level modules; empty when it can. None is imported."""
+def absent(python: str, modules: Sequence[str], *, variable: str = "") -> str:
+    """Why the interpreter, which this environment variable names, can't run what needs these top-level modules.
+
+    Empty when it can. None is imported.
+    """
     if not python or shutil.which(python) is None:
-        return f"no interpreter {python!r}; MLFLOW_PEER_PYTHON may name one that has mlflow[gateway]"
+        return f"no interpreter {python!r}; {variable} may name one that has {', '.join(modules)}"
     look = (
         "import sys, importlib.util as u; print(*(m for m in sys.argv[1:] if not u.find_spec(m)), sep=', ')"
     )
@@ -65,19 +74,39 @@ def output(command: Sequence[str]) -> str:
     return done.stdout
 
 
+def version(python: str, distribution: str) -> str:
+    """The version of a distribution that the interpreter has."""
+    look = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
+    return output([python, "-c", look, distribution]).strip()
+
+
 @contextmanager
-def serve(command: Sequence[str], *, health: str, log: Path) -> Iterator[Service]:
-    """Run a server as long as the block lasts; `{port}` in its command becomes a free port.
+def serve(
+    command: Sequence[str],
+    *,
+    health: str,
+    log: Path,
+    port: int | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Service]:
+    """Run a server as long as the block lasts.
+
+    Args:
+        command: Starts it; `{port}` in it becomes its port.
+        health: The path that it answers with 200 once it is up; empty: it is up when it takes connections.
+        log: Where its output goes.
+        port: Where it listens; a free port unless told.
+        variables: Of its environment, beside those that are there.
 
     Raises:
-        DidNotStart: It did not answer `health` with 200 within a minute.
+        DidNotStart: It was not up within a minute.
     """
-    port = _free_port()
+    port = port or free_port()
     started = time.perf_counter()
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [part.replace("{port}", str(port)) for part in command],
-            env=environment(),
+            env=environment() | dict(variables or {}),
             cwd=ROOT,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -88,19 +117,17 @@ def serve(command: Sequence[str], *, health: str, log: Path) -> Iterator[Service
             if process.poll() is not None or time.perf_counter() - started > _START_SECONDS:
                 raise DidNotStart(f"did not start: {_last_line(log.read_text(errors='replace'))}")
             time.sleep(0.01)
-        yield Service(process.pid, port, time.perf_counter() - started)
+        yield Service(process.pid, port, time.perf_counter() - started, cpu_seconds(process.pid))
     finally:
         _stop(process)
 
 
 def _distorts(name: str) -> bool:
     """Whether an environment variable of this (upper-case) name has to be kept from the children."""
-    return name.startswith(("PYTHONDONTWRITEBYTECODE", "GATEWAY_", "MLFLOW_", "OPENAI_")) or name.endswith(
-        "_PROXY"
-    )
+    return name.startswith(_DISTORTING) or name.endswith("_PROXY")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port of this machine that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
@@ -108,9 +135,12 @@ def _free_port() -> int:
 
 
 def _healthy(port: int, path: str) -> bool:
-    """Whether the server answers `path` with 200."""
+    """Whether the server answers `path` with 200; of an empty one, whether it takes connections."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
+        connection.connect()
+        if not path:
+            return True
         connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, HTTPException):

@@ -8,7 +8,9 @@ import json
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from typing import cast
 
 import httptools
@@ -16,7 +18,9 @@ import httptools
 from .children import output
 from .cpu import cpu_seconds
 from .loop import run
-from .mock_upstream import EVENTS
+from .mock_upstream import CONTENT, WORDS
+
+_CONTENT, _WORDS = CONTENT.encode(), [word.encode() for word in WORDS]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Job:
 
     path: str
     count: int
-    """Requests that are measured."""
+    """Requests that are measured, at most."""
 
     warmup: int
     """Requests before them that are not."""
@@ -39,6 +43,12 @@ class Job:
 
     stream: bool = False
     connections: int = 64
+    seconds: float = 0.0
+    """About so long is measured, as fast as the warm-up was, if `count` is not reached before; 0: all of them."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    routes: int = 1
+    """So many routes are asked in turn; `{number}` in the path counts them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class Result:
     per_second: float
     p50_ms: float
     p99_ms: float
+    count: int
+    """Requests that were measured."""
 
 
 class WrongAnswer(Exception):
@@ -66,22 +78,40 @@ def apply(job: Job) -> Result:
     return Result(**json.loads(output([sys.executable, "-m", __name__, json.dumps(asdict(job))])))
 
 
-def chat_request(job: Job) -> bytes:
-    """A chat request of 1 KB for the job's path, as it goes over the wire."""
+def chat_requests(job: Job) -> Iterator[bytes]:
+    """Chat requests of 1 KB as they go over the wire, one for each route of the job, over and over."""
     named = {"model": job.model} if job.model else {}
     stream = {"stream": True} if job.stream else {}
     body = json.dumps({**named, "messages": [{"role": "user", "content": "x" * 950}], **stream}).encode()
-    head = f"POST {job.path} HTTP/1.1\r\nhost: 127.0.0.1:{job.port}\r\ncontent-type: application/json\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    headers = {
+        "host": f"127.0.0.1:{job.port}",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        **job.headers,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    paths = [job.path.replace("{number}", str(number)) for number in range(job.routes)]
+    return cycle([f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body for path in paths])
+
+
+def said(body: bytes, *, stream: bool) -> bool:
+    """Whether an answer holds all that the mock upstream says: its content, or every word of a stream in order."""
+    if not stream:
+        return _CONTENT in body
+    position = 0
+    for word in _WORDS:
+        position = body.find(word, position)
+        if position < 0:
+            return False
+    return True
 
 
 class Load:
-    """Connections that share a stock of requests. The first answer is read whole, the others must be as long."""
+    """Connections that share a stock of requests. Every answer is looked into."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.request = chat_request(job)
-        self.expected = 0
+        self.requests = chat_requests(job)
         self.connections: list[Connection] = []
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -91,15 +121,24 @@ class Load:
         for _ in range(self.job.connections):
             _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.job.port)
             self.connections.append(connection)
+        began = time.perf_counter()
         await self.burst(self.job.warmup)
+        count = self.measured(time.perf_counter() - began)
 
-        cpu, started = cpu_seconds(self.job.pid), time.perf_counter()
-        await self.burst(self.job.count)
-        elapsed = time.perf_counter() - started
+        cpu, began = cpu_seconds(self.job.pid), time.perf_counter()
+        await self.burst(count)
+        elapsed = time.perf_counter() - began
         cpu = cpu_seconds(self.job.pid) - cpu
 
         cuts = statistics.quantiles(self.latencies, n=100)
-        return Result(cpu / self.job.count * 1e6, self.job.count / elapsed, cuts[49] * 1e3, cuts[98] * 1e3)
+        return Result(cpu / count * 1e6, count / elapsed, cuts[49] * 1e3, cuts[98] * 1e3, count)
+
+    def measured(self, elapsed: float) -> int:
+        """How many requests to measure, when the warm-up took so long."""
+        if not (self.job.seconds and self.job.warmup):
+            return self.job.count
+        fitting = round(self.job.seconds * self.job.warmup / elapsed)
+        return min(self.job.count, max(fitting, self.job.connections, 16))
 
     async def burst(self, count: int) -> None:
         """Send `count` requests over all connections and wait for their answers."""
@@ -115,27 +154,19 @@ class Load:
         """Send one more request over this connection, if any is left."""
         if self.unsent:
             self.unsent -= 1
-            connection.send(self.request)
+            connection.send(next(self.requests))
 
     def answered(self, connection: "Connection", status: int, body: list[bytes]) -> None:
         """Check an answer, note its latency, and keep the connection busy."""
         self.latencies.append(time.perf_counter() - connection.sent)
-        length = sum(map(len, body))
-        if not self.expected and self.complete(b"".join(body)):
-            self.expected = length
-        if status != 200 or length != self.expected:
-            self.fail(f"{self.job.path} answered {status}: {b''.join(body)[:300]!r}")
+        whole = b"".join(body)
+        if status != 200 or not said(whole, stream=self.job.stream):
+            self.fail(f"{self.job.path} answered {status}: {whole[:300]!r}")
             return
         self.unanswered -= 1
         if not self.unanswered:
             self.finished.set_result(None)
         self.next(connection)
-
-    def complete(self, body: bytes) -> bool:
-        """Whether the body is what the upstream sent: every event, or every character."""
-        if self.job.stream:
-            return body.count(b'"content"') >= EVENTS - 1 and EVENTS <= body.count(b"data:") <= EVENTS + 1
-        return b"choices" in body and len(json.loads(body)["choices"][0]["message"]["content"]) > 700
 
     def fail(self, reason: str) -> None:
         """End the burst with an error."""

@@ -1,7 +1,8 @@
 """An OpenAI that answers at once: the upstream of every gateway under test, as cheap as Python makes it.
 
 Run as `python -m tests.benchmarks.mock_upstream PORT`. Under `/paced/v1` instead of `/v1` the events of a stream
-come one every 10 ms, as a model would send them; under `/v1` they come all at once.
+come one every 10 ms, as a model would send them; under `/v1` they come all at once. Under `/failing/v1` it answers
+500.
 """
 
 import asyncio
@@ -31,8 +32,14 @@ def chat(content: str) -> bytes:
     return json.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _USAGE}).encode()
 
 
-CHAT = chat("x" * (1024 - len(chat(""))))
+CONTENT = ("No gateway would say this by itself. " * 40)[: 1024 - len(chat(""))]
+"""What is said in every chat: by this one knows that an answer came from here."""
+
+CHAT = chat(CONTENT)
 """A chat answer of 1 KB."""
+
+WORDS = tuple(f"word{number:03} " for number in range(EVENTS - 1))
+"""What the chunks of a stream say; the last says nothing and why it is the last."""
 
 
 def _completion() -> bytes:
@@ -50,20 +57,17 @@ def _embedding() -> bytes:
     ).encode()
 
 
-def _answer(body: bytes) -> bytes:
+def _answer(body: bytes, status: bytes = b"200 OK") -> bytes:
     """The whole HTTP answer with this body."""
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-        len(body),
-        body,
-    )
+    head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
 
 
 def _frames() -> Iterator[bytes]:
     """The events of a stream, `[DONE]` included, each an HTTP chunk."""
-    for number in range(EVENTS):
-        last = number == EVENTS - 1
-        delta: dict[str, Any] = {} if last else {"content": f"word{number:03} "}
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": "stop" if last else None}
+    for word in (*WORDS, ""):
+        delta: dict[str, Any] = {"content": word} if word else {}
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if word else "stop"}
         chunk = {**_HEAD, "object": "chat.completion.chunk", "choices": [choice]}
         yield _http_chunk(b"data: %b\n\n" % json.dumps(chunk).encode())
     yield _http_chunk(b"data: [DONE]\n\n")
@@ -75,6 +79,7 @@ def _http_chunk(data: bytes) -> bytes:
 
 
 _CHAT, _COMPLETION, _EMBEDDING = _answer(CHAT), _answer(_completion()), _answer(_embedding())
+_FAILURE = _answer(b'{"error": {"message": "down", "type": "server_error"}}', b"500 Internal Server Error")
 _FRAMES = list(_frames())
 _STREAM = b"".join([_STREAM_HEAD, *_FRAMES, b"0\r\n\r\n"])
 
@@ -104,7 +109,9 @@ class Upstream(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request."""
-        if self.url.endswith(b"/embeddings"):
+        if self.url.startswith(b"/failing"):
+            self.transport.write(_FAILURE)
+        elif self.url.endswith(b"/embeddings"):
             self.transport.write(_EMBEDDING)
         elif b'"stream":true' in self.body or b'"stream": true' in self.body:
             self.stream()

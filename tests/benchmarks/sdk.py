@@ -32,10 +32,12 @@ class Sdk:
 
     needs: tuple[str, ...]
     python: str = sys.executable
+    variable: str = ""
+    """Of the environment, that names the interpreter."""
 
     def absent(self) -> str:
         """Why it can't run here; empty when it can."""
-        return absent(self.python, self.needs)
+        return absent(self.python, self.needs, variable=self.variable)
 
     def measure(self, port: int, calls: int) -> list[float]:
         """CPU microseconds per call against the gateway on this port, one for each batch.
@@ -55,7 +57,7 @@ def sdks(peer_python: str) -> tuple[Sdk, ...]:
         Sdk("gateway_async", "asynchronous", ("gateway_async",)),
         Sdk("gateway_async, 64 at once", "concurrent", ("gateway_async",)),
         Sdk("openai's client", "openai", ("openai",)),
-        Sdk("mlflow's client", "mlflow", ("mlflow",), peer_python),
+        Sdk("mlflow's client", "mlflow", ("mlflow",), peer_python, "MLFLOW_PEER_PYTHON"),
     )
 
 
