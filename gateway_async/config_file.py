@@ -144,16 +144,16 @@ class Document:
             for location, known in unknown_in([GatewayConfig], self._today, ())
         ]
 
-    def unserved(self, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
+    def unserved(self, reasons: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
         """The routes that can't be served, in the form of `ConfigError.problems`.
 
         Args:
-            reasons: The name of each, and why, from `Gateway.unserved`.
+            reasons: By the name of each: where in it what can't be served stands, and why.
         """
         return [
-            self._problem(("endpoints", index, *_provider_of(entry)), reasons[entry["name"]])
+            self._problem(("endpoints", index, *parts(place)), reason)
             for index, entry in self._endpoints()
-            if entry.get("name") in reasons
+            for place, reason in reasons.get(entry.get("name", ""), {}).items()
         ]
 
     def wrong(self, key: str, problem: str) -> dict[str, Any]:
@@ -233,11 +233,6 @@ class Document:
         return line
 
 
-def _provider_of(entry: Mapping[str, Any]) -> Location:
-    """Where an endpoint says whose its model is; of several, where they begin."""
-    return ("model", "provider") if entry.get("destinations") is None else ("destinations",)
-
-
 def _parse(text: str) -> tuple[yaml.Node | None, Any]:
     """YAML as nodes, and as what they stand for.
 
@@ -311,6 +306,11 @@ def _settings_of(provider: Any) -> list[type[BaseModel]]:
         return []
     settings = settings_of(found)
     return [] if settings is None or settings is UnreadSettings else [settings]
+
+
+def parts(place: str) -> Location:
+    """A place as it is written, `destinations.1.model`, as keys and indices."""
+    return tuple(int(part) if part.isdigit() else part for part in place.split(".") if part)
 
 
 def words(entry: Any) -> str:

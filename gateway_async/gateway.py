@@ -95,13 +95,15 @@ class Gateway:
         table |= {route.name: self._entry(route, self._guarded) for route in guarded}
         self._table = table
 
-    def check(self, route: RouteConfig) -> None:
-        """Accept a route that can be served.
-
-        Raises:
-            GatewayError: It can't be; its message says why.
-        """
-        _asked(route, self._upstream)
+    def misfits(self, route: RouteConfig) -> dict[str, GatewayError]:
+        """The models of a route that can't be served, by where they stand; each error's message says why."""
+        found: dict[str, GatewayError] = {}
+        for place, model in route.placed_models():
+            try:
+                _handler(model, route, self._upstream)
+            except GatewayError as problem:
+                found[place] = problem
+        return found
 
     def find(self, name: str) -> RouteEntry:
         """The route of this name.

@@ -206,13 +206,10 @@ class Changes:
     async def _checked(self, name: str, document: Mapping[str, Any]) -> RouteConfig:
         """The route that a document describes, once it can be served."""
         route = await self._routes.check(name, document)
-        for place, model in route.placed_models():
-            try:
-                self._live.gateway.check(route.model_copy(update={"model": model, "destinations": None}))
-            except InvalidRequest:
-                raise
-            except GatewayError as problem:
-                raise InvalidRequest.field(place, problem.message) from None
+        for place, problem in self._live.gateway.misfits(route).items():
+            if isinstance(problem, InvalidRequest):
+                raise problem
+            raise InvalidRequest.field(place, problem.message)
         return route
 
     def _served(self, route: RouteConfig) -> Route:
@@ -260,5 +257,7 @@ def _limits(data: Mapping[str, Any]) -> tuple[str, list[Limit]]:
 
 def _said(route: RouteConfig) -> str:
     told = route.to_route()
-    models = ", ".join(f"{each.provider}/{(each.name or '')[:200]}" for each in told.destinations or [told.model])
+    models = ", ".join(
+        f"{each.provider}/{(each.name or '')[:200]}" for each in told.destinations or [told.model]
+    )
     return f"{told.route_type}, {models}"

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway_async.config import Model, RouteConfig
-from gateway_async.config_file import unknown_in, words
+from gateway_async.config_file import parts, unknown_in, words
 from gateway_async.errors import InvalidRequest
 from gateway_async.network_guard import addresses_in
 from gateway_async.provider_config import OPENAI_BASE
@@ -108,8 +108,8 @@ def _is_of(key: str, provider: Any) -> bool:
 
 def _at(document: Any, place: str) -> Any:
     """What stands at a place in a document that is well-formed."""
-    for part in place.split("."):
-        document = document[int(part) if part.isdigit() else part]
+    for part in parts(place):
+        document = document[part]
     return document
 
 
@@ -126,7 +126,7 @@ def _used_by(model: Any, upstream: UpstreamConfig) -> set[str]:
 def _of_credentials(place: str, model: Model, used: set[str], upstream: UpstreamConfig) -> list[Problem]:
     """What is wrong with the server's own credentials that a model, which stands at this place, would use."""
     used = set(used)
-    at: list[str | int] = [*(int(part) if part.isdigit() else part for part in place.split(".")), "config"]
+    at: list[str | int] = [*parts(place), "config"]
     if (own := _server_credentials(model)) is not None:
         if own not in upstream.allow_secrets:
             text = (

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from gateway_async import AsyncGatewayClient, GatewayError
+from gateway_async.config import GatewayConfig
 from gateway_async.config_file import Document, load_config, sentence
 from gateway_async.errors import ConfigError
 from gateway_async.gateway import Gateway
@@ -112,7 +113,7 @@ def check(
         ]
         config = document.config()
         routes = len(config.routes)
-        problems = document.unserved(Gateway(config).unserved())
+        problems = document.unserved(_unserved(Gateway(config), config))
         problems += [document.wrong(key, problem) for key, problem in misplaced(config)]
     except ConfigError as wrong:
         problems = wrong.problems or [{"line": None, "endpoint": None, "key": None, "problem": wrong.message}]
@@ -127,6 +128,17 @@ def check(
             out.print(f"{escape(str(file))}: right, with {routes} {'route' if routes == 1 else 'routes'}")
     if problems:
         raise typer.Exit(2)
+
+
+def _unserved(gateway: Gateway, config: GatewayConfig) -> dict[str, dict[str, str]]:
+    """Why each route that can't be served can't be, by where in it the reason stands."""
+    reasons = gateway.unserved()
+    return {
+        route.name: {f"{at}.provider": why.message for at, why in gateway.misfits(route).items()}
+        or {"": reasons[route.name]}
+        for route in config.routes
+        if route.name in reasons
+    }
 
 
 @app.command()
