@@ -28,8 +28,10 @@ async def _send_there(
     return await _send(self, _redirected(request), timeouts, deadline)
 
 
-async def _open_there(self: Direct, request: UpstreamRequest, timeouts: TimeoutsConfig) -> UpstreamStream:
-    return await _open(self, _redirected(request), timeouts)
+async def _open_there(
+    self: Direct, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
+) -> UpstreamStream:
+    return await _open(self, _redirected(request), timeouts, deadline)
 
 
 if __name__ == "__main__":
