@@ -144,9 +144,7 @@ def file_changes(place: Place, requests: int) -> Report:
             _replace(place.folder / "gateway.yaml", config(number))
             wait_until(lambda: _model_of(http) == f"model-{number}", 30, "a change was not taken up")
 
-        return _under_load(
-            server, requests, lambda: [change(number + 1) for number in range(changes)], changes
-        )
+        return _under_load(server, requests, change, changes)
 
 
 def api_changes(place: Place, requests: int) -> Report:
@@ -167,9 +165,7 @@ def api_changes(place: Place, requests: int) -> Report:
             else:
                 _changed(http.delete(f"{ROUTES}now-and-then"))
 
-        return _under_load(
-            server, requests, lambda: [change(number + 1) for number in range(changes)], changes
-        )
+        return _under_load(server, requests, change, changes)
 
 
 def _under_load(server: Server, requests: int, change: Callable[[int], None], changes: int) -> Report:

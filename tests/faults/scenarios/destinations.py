@@ -75,12 +75,12 @@ def asks(route: str, count: int) -> Iterator[Ask]:
 
 
 def one(case: Case, place: Place, requests: int) -> Report:
-    """Beside a route whose destinations are both well: a fifth as many requests there, to compare."""
+    """After a route whose destinations are both well: half as many requests there, to compare."""
     healthy = Case("healthy", case.balance)
     config = {"endpoints": [each.route(place.chaos) for each in (healthy, case)]}
     well, unwell = Tally(), Tally()
     with running(place.folder, config) as server:
-        run(Load(server.port, well).run(asks(healthy.name, max(requests // 5, 1)), callers=CALLERS))
+        run(Load(server.port, well).run(asks(healthy.name, max(requests // 2, 3000)), callers=CALLERS))
         run(Load(server.port, unwell).run(asks(case.name, requests), callers=CALLERS))
         log = server.log
 

@@ -12,7 +12,7 @@ import httptools
 
 from tests.faults.storm.outcome import Ask, Outcome
 from tests.faults.storm.tally import Tally
-from tests.faults.storm.verdict import verdict
+from tests.faults.storm.verdict import Judge, verdict
 
 
 class Connection(asyncio.Protocol):
@@ -97,12 +97,14 @@ class Load:
         port: The gateway's.
         tally: Takes what became of each request.
         patience: Seconds after which a request counts as hung.
+        judge: Says what became of each.
     """
 
-    def __init__(self, port: int, tally: Tally, *, patience: float = 60.0) -> None:
+    def __init__(self, port: int, tally: Tally, *, patience: float = 60.0, judge: Judge = verdict) -> None:
         self.port = port
         self.tally = tally
         self.patience = patience
+        self.judge = judge
         self.stopped = False
         self._markers = iter(range(1, 10**9))
 
@@ -126,7 +128,7 @@ class Load:
                 outcome = Outcome(ask, next(self._markers), time.monotonic())
                 connection = await self._exchange(connection, outcome)
                 outcome.seconds = time.monotonic() - outcome.started
-                outcome.verdict = verdict(outcome)
+                outcome.verdict = self.judge(outcome)
                 self.tally.add(outcome)
         finally:
             if connection is not None:

@@ -5,11 +5,15 @@ one; `refused`, `closed`, `hung` or `left`, where there was no end; `wrong: …`
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.faults.storm.outcome import Outcome
 from tests.faults.storm.wire import said
 from tests.support.configs import KEY
+
+Judge = Callable[[Outcome], str]
+"""Says what became of a request."""
 
 ERROR_STATUSES = {400, 404, 408, 413, 422, 429, 502, 503, 504}
 """What an upstream's misbehaviour may become."""
@@ -25,6 +29,43 @@ def verdict(outcome: Outcome) -> str:
         return _verdict(outcome)
     except (ValueError, LookupError, TypeError) as problem:
         return f"wrong: {type(problem).__name__}: {problem}"
+
+
+def well_formed(outcome: Outcome) -> str:
+    """What became of a request whose answer nobody knows: `answered`, `in-band`, a status, or what is wrong with it."""
+    if outcome.broken:
+        return outcome.broken
+    assert outcome.status is not None
+    if outcome.status == 500 or outcome.status > 504 or outcome.status < 200:
+        return f"wrong: status {outcome.status}"
+    openai, body = outcome.ask.openai, outcome.body
+    try:
+        if outcome.status >= 300:
+            return (
+                str(outcome.status)
+                if _is_error(json.loads(body), openai=openai)
+                else "wrong: an error's shape"
+            )
+        if not outcome.headers.get("content-type", "").startswith("text/event-stream"):
+            json.loads(body)
+            return "answered"
+        return _events(body, openai=openai)
+    except (ValueError, LookupError, TypeError) as problem:
+        return f"wrong: {type(problem).__name__}: {problem}"
+
+
+def _events(body: bytes, *, openai: bool) -> str:
+    *events, rest = body.split(b"\n\n")
+    items = [event.removeprefix(b"data: ") for event in events if not event.startswith(b":")]
+    if rest or not items:
+        return "wrong: half an event at the end" if rest else "wrong: an empty stream"
+    done = items[-1] == b"[DONE]"
+    values = [json.loads(item) for item in items[: -1 if done else None]]
+    if values and _is_error(values[-1], openai=openai, in_band=True):
+        return "wrong: an error and [DONE]" if done else "in-band"
+    if done is not openai:
+        return "wrong: no [DONE]" if openai else "wrong: [DONE]"
+    return "answered" if all(isinstance(value["choices"], list) for value in values) else "wrong: a chunk"
 
 
 def _verdict(outcome: Outcome) -> str:
