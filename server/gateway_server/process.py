@@ -1,6 +1,5 @@
 """Running the app under uvicorn: one process, or several."""
 
-import asyncio
 import gc
 import logging
 import os
@@ -26,18 +25,9 @@ BACKLOG = 4096
 """Connections that wait in the kernel until a worker takes them."""
 
 
-class NotCutShort(logging.Filter):
-    """Leaves out what uvicorn says of a request that it cut short at the end: its caller was told."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written."""
-        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
-
-
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"not cut short": {"()": NotCutShort}},
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(message)s"},
         "bare": {"format": "%(message)s"},
@@ -46,7 +36,6 @@ LOGGING: dict[str, Any] = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["not cut short"],
             "stream": "ext://sys.stderr",
         },
         "access": {"class": "logging.StreamHandler", "formatter": "bare", "stream": "ext://sys.stderr"},
@@ -108,8 +97,6 @@ def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         backlog=BACKLOG,
-        # Longer than clients keep idle connections, so that it is they who close: a request never meets a closing door.
-        timeout_keep_alive=75,
     )
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]

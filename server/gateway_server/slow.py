@@ -1,15 +1,14 @@
 """Requests that don't come in: a caller has so many seconds for a request's headers and body, however it drips."""
 
 import asyncio
-import time
 from collections.abc import Collection
 from typing import Any
 
 import uvicorn
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway_async.errors import GatewayError, error_code
+from gateway_server.connection import Connection
 from gateway_server.dialects import dialect_of
 
 TICK_SECONDS = 1.0
@@ -17,6 +16,10 @@ TICK_SECONDS = 1.0
 
 LINGER_SECONDS = 2.0
 """So long a refusal may wait until its reader takes it."""
+
+IDLE_SECONDS = 75.0
+"""A connection without a request is kept for so long. Clients close theirs before, so that no request meets a closing
+door."""
 
 
 class TimedConfig(uvicorn.Config):
@@ -29,18 +32,8 @@ class TimedConfig(uvicorn.Config):
     """
 
     def __init__(self, app: str, *, request_seconds: float, **more: Any) -> None:
-        super().__init__(app, http=TimedProtocol, **more)
+        super().__init__(app, http=Connection, **more)  # type: ignore[arg-type] # uvicorn names its own
         self.late = Late(request_seconds)
-
-
-class TimedProtocol(HttpToolsProtocol):
-    """uvicorn's connection, which is looked after from its beginning."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
-        """Begin with a new connection."""
-        super().connection_made(transport)
-        if isinstance(self.config, TimedConfig):
-            self.config.late.watch(self.connections)
 
 
 class Late:
@@ -68,46 +61,30 @@ class Late:
     def _later(self, connections: Collection[Any]) -> None:
         asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick, connections)
 
-    def _tick(self, connections: Collection[Any]) -> None:
+    def _tick(self, connections: Collection[Connection]) -> None:
         self._ticking = bool(connections)
         if self._ticking:
             self._later(connections)
-        now, before = time.monotonic(), self._waits
+        now, before = asyncio.get_running_loop().time(), self._waits
         self._waits = {}
         for connection in list(connections):
-            if not _is_awaited(connection) or connection.transport.is_closing():
+            if connection.transport.is_closing():
                 continue
-            request, since = before.get(connection, (None, now))
-            if request is not None and request is not connection.scope:
-                since = now  # another one than at the last look
-            if now - since > self._seconds:
-                _close(connection, self._seconds)
-            else:
-                self._waits[connection] = connection.scope, since
+            if connection.awaited:
+                self._look(connection, now, before.get(connection))
+            elif connection.idle and now - connection.idle_since > IDLE_SECONDS:
+                connection.transport.close()
 
-
-def _is_awaited(connection: Any) -> bool:
-    """Whether the caller has yet to send a request, or the rest of one."""
-    cycle = connection.cycle
-    if cycle is None:
-        return True
-    if cycle.response_complete:
-        # Between two requests uvicorn's own timer runs, which the first byte of the next one stops.
-        return connection.timeout_keep_alive_task is None or connection.scope is not cycle.scope
-    return cycle.more_body and not connection.pipeline
-
-
-def _close(connection: Any, seconds: float) -> None:
-    """Close a connection, with an answer where its request had begun and none was sent yet."""
-    transport, cycle, scope = connection.transport, connection.cycle, connection.scope
-    half = cycle is not None and cycle.scope is scope
-    if scope is not None and not (half and cycle.response_started):
-        transport.write(_answer(scope.get("path", ""), seconds))
-    if half:  # as uvicorn does when a caller leaves
-        cycle.disconnected = True
-        cycle.message_event.set()
-    transport.close()
-    asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+    def _look(self, connection: Connection, now: float, before: tuple[Scope | None, float] | None) -> None:
+        scope = connection.scope
+        request, since = before or (None, now)
+        if request is not None and request is not scope:
+            since = now  # another one than at the last look
+        if now - since > self._seconds:
+            connection.cut(_answer(scope.get("path", "") if scope else "", self._seconds))
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, connection.transport.abort)
+        else:
+            self._waits[connection] = scope, since
 
 
 def _answer(path: str, seconds: float) -> bytes:
