@@ -133,6 +133,7 @@ def config_of(url: str, store: str, counters: str, key_file: Path) -> Json:
             openai("from-file", str(key_file)),
             openai("crash", IN_CONFIG, "/crash/v1"),
             openai("nowhere", IN_CONFIG, "http://127.0.0.1:9/v1"),
+            {"name": "in-destinations", "endpoint_type": "llm/v1/chat", "destinations": [{"model": openai("", IN_CONFIG)["model"], "weight": weight} for weight in (1, 2)]},
             {"name": "login", "endpoint_type": "llm/v1/completions", "model": {"provider": "huggingface-text-generation-inference", "name": "m", "config": login}},
             {**offline("limited", "chat"), "limit": {"calls": 2, "renewal_period": "hour"}, "on_store_failure": "deny"},
         ],
@@ -203,8 +204,46 @@ def routes_are_made(http: httpx.Client, url: str) -> None:
                 )
         assert http.post(ROUTES, json=body).status_code in (409, 422)
         http.post(f"/gateway/{provider}/invocations", json=HELLO if kind == "chat" else {"prompt": "Hello"})
+    several_are_made(http, url)
     http.get(ROUTES)
     http.delete(ROUTES + "mistral")
+
+
+def several_are_made(http: httpx.Client, url: str) -> None:
+    """A route with a secret in each of its destinations, right and wrong; told, changed, exported and called."""
+    models: list[Json] = [
+        {"provider": provider, "name": "m", "config": settings_of(provider, url)}
+        for provider in ("openai", "anthropic", "cohere", "vertex-ai")
+    ]
+    body = {
+        "name": "several",
+        "route_type": "llm/v1/chat",
+        "destinations": [{"model": model} for model in models],
+    }
+    assert http.post(ROUTES, json=body).status_code == 200
+    for path in (ROUTES + "several", ROUTES + "several/export", "/api/2.0/endpoints/several"):
+        assert http.get(path).status_code == 200
+    for wrong in (
+        {"destinations": TYPED},
+        {"destinations": [TYPED]},
+        {"destinations": [{"model": TYPED}]},
+        {"destinations": [{"model": {**models[0], "config": TYPED}}]},
+        {"destinations": [{"model": {**models[0], "config": {**models[0]["config"], "more": TYPED}}}]},
+        {"destinations": [{"model": models[0]}, {"model": models[1], "weight": TYPED}]},
+        {"destinations": [{"model": models[0]}] * 33},
+        {"destinations": [{"model": models[0]}], "model": models[1]},
+        {"model": {"name": TYPED}},
+        {"balance": TYPED},
+        {"retry": {"attempts": TYPED}},
+    ):
+        assert http.patch(ROUTES + "several", json=wrong).status_code == 422
+        assert http.post(ROUTES, json={**body, **wrong, "name": "wrong"}).status_code == 422
+    assert (
+        http.patch(ROUTES + "several", json={"destinations": body["destinations"][::-1]}).status_code == 200
+    )
+    http.post("/gateway/several/invocations", json=HELLO)
+    assert http.patch(ROUTES + "several", json={"model": models[0]}).status_code == 200
+    assert http.patch(ROUTES + "several", json={"destinations": body["destinations"]}).status_code == 200
 
 
 def keys_are_made(http: httpx.Client) -> None:
@@ -277,7 +316,13 @@ def doors_are_tried(witness: Witness, server: Server) -> None:
                 http.post(path, content=body)
 
 
-ECHOED = {"in-config": IN_CONFIG, "from-variable": FROM_ENV, "from-file": FROM_FILE, "login": LOGIN}
+ECHOED = {
+    "in-config": IN_CONFIG,
+    "in-destinations": IN_CONFIG,
+    "from-variable": FROM_ENV,
+    "from-file": FROM_FILE,
+    "login": LOGIN,
+}
 
 
 def upstreams_tell(http: httpx.Client, upstream: MockUpstream) -> None:
@@ -343,6 +388,8 @@ def bad_configurations(good: Json) -> list[str]:
         *(with_model(config={**settings, "openai_api_type": [TYPED]}), with_model(config={**settings, "more": TYPED}), with_model(provider=[TYPED])),
         {**good, "endpoints": [{**route, "limit": TYPED}]},
         {**good, "endpoints": [{**route, "timeouts": {"total": TYPED}}]},
+        *({**good, "endpoints": [{"name": "x", "endpoint_type": "llm/v1/chat", "destinations": wrong}]} for wrong in (TYPED, [TYPED], [{"model": TYPED}])),
+        *({**good, "endpoints": [{**good["endpoints"][0], "destinations": [{"model": route["model"]}]}]}, {**good, "endpoints": [{"name": "x", "endpoint_type": "llm/v1/chat", "destinations": [{"model": route["model"], "weight": TYPED}]}]}),
         {**good, "endpoints": TYPED},
         TYPED,
         [TYPED],
@@ -397,7 +444,7 @@ def commands_are_run(witness: Witness, server: Server, folder: Path, env: dict[s
     of_store = ("--config-path", str(config))
     commands = [
         *(("check", str(config)), ("check", str(config), "--json"), ("check", str(wrong)), ("start", "--config-path", str(wrong))),
-        *(("routes",), ("routes", "--json"), ("routes", "create", str(route)), ("routes", "create", str(spoilt)), ("routes", "export", "openai")),
+        *(("routes",), ("routes", "--json"), ("routes", "create", str(route)), ("routes", "create", str(spoilt)), ("routes", "export", "openai", "several")),
         *(("limits", "get", "limited"), ("limits", "set", "limited", "100/minute", "--json"), ("query", "in-config", "Hello")),
         *(("keys", "create", "--name", "by-command", *of_store), ("keys", "create", "--name", "by-json", "--json", *of_store)),
         *(("keys", "list", *of_store), ("keys", "list", "--json", *of_store), ("keys", "rotate", "one", *of_store), ("keys", "revoke", "two", *of_store)),
