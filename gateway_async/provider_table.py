@@ -94,6 +94,9 @@ class Row:
     statuses: Mapping[int, int] = field(default_factory=dict)
     """The numbers of its failures → the HTTP status that each stands for; the others are its own fault."""
 
+    means: Mapping[int, int] = field(default_factory=dict)
+    """HTTP statuses of its own → those that say what is meant."""
+
     usage_field: str | None = None
     """The field of a stream's last chunk that holds the usage, for who asks and gets it nowhere else."""
 
@@ -126,6 +129,7 @@ ROWS: Mapping[str, Row] = {
             lacks=frozenset({"logprobs", "logit_bias", "top_logprobs", "n"}),
             thoughts="reasoning",
             answers_only=frozenset({"annotations", "executed_tools", "parsed"}),
+            means=MappingProxyType({498: 503}),  # the flex tier is full: https://console.groq.com/docs/errors
             usage_field="x_groq",
             usual_model="llama-3.3-70b-versatile",
         ),

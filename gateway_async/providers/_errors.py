@@ -59,8 +59,9 @@ def upstream_error(
     told = Told.by(_json(response.body), said)
     refusal = refusal or told.refusal(provider, status)
     text = f"{provider} answered {status}: {said}"
-    if status in OUR_CREDENTIALS and refusal is None:
+    if refusal is None and (status in OUR_CREDENTIALS or (status == 400 and told.blames_account(provider))):
         text = f"{provider} refuses the gateway's credentials ({status}): {said}"
+        status = status if status in OUR_CREDENTIALS else 401
     elif status < 400:
         text = f"{provider} answered {status}, a redirect, which is not followed"
     failed = error_of(provider, status, text, retry_after=_wait(status, response.headers), refusal=refusal)

@@ -126,6 +126,20 @@ _WITHOUT_END = frozenset(
 _WITHOUT_END_OF: Mapping[str, frozenset[str]] = {"zhipu": frozenset({"1112", "1113", "1121"})}
 """Provider → its numbers for the same."""
 
+_OF_ACCOUNT = re.compile(
+    "|".join(
+        (
+            r"\bcredit balance is too low\b",  # Anthropic
+            r"^incorrect API key provided\b",  # xAI
+        )
+    ),
+    re.IGNORECASE,
+)
+"""Words under 400 that blame the account and not the request."""
+
+_OF_ACCOUNT_BY: Mapping[str, str] = {"dashscope": "arrearage", "gemini": "failed_precondition"}
+"""Provider → its code for the same: an account without credit, a project that must pay where it is."""
+
 _INNER = (
     *("error", "innererror", "inner_error", "metadata", "detail", "details", "message"),
     *("external_model_message", "external_model_error"),
@@ -182,6 +196,10 @@ class Told:
         """Whether a limit that it tells of does not end with time: somebody must pay, or ask for less at once."""
         known = _WITHOUT_END | _WITHOUT_END_OF.get(provider, frozenset())
         return not self.codes.isdisjoint(known) or self._says(_LARGER_THAN_THE_LIMIT)
+
+    def blames_account(self, provider: str) -> bool:
+        """Whether a 400 is the fault of the gateway's account with the provider."""
+        return _OF_ACCOUNT_BY.get(provider) in self.codes or self._says(_OF_ACCOUNT)
 
     def _says(self, phrases: re.Pattern[str]) -> bool:
         return any(phrases.search(text) for text in self.texts)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import orjson
 
 from gateway_async.config import Model, OpenAICompatibleConfig, RouteType
-from gateway_async.errors import UnsupportedParameter
+from gateway_async.errors import UnsupportedParameter, UpstreamError
 from gateway_async.provider_table import Row
 from gateway_async.providers._answers import wants_usage
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import completions_by_chat
-from gateway_async.providers._errors import invalid, reported_error, told_error
+from gateway_async.providers._errors import invalid, reported_error, told_error, upstream_error
 from gateway_async.providers._message_parts import earlier_call
 from gateway_async.providers._requests import PARAMETERS, join_url, take
 from gateway_async.providers._streams import EventReader
@@ -92,6 +92,10 @@ class TableAdapter(OpenAIAdapter):
             self.model or "",
             mend=lambda value: mend(value, self.row),
         )
+
+    def error(self, response: UpstreamResponse) -> UpstreamError:
+        """The upstream's error, with the caller's status where the caller is at fault."""
+        return upstream_error(self.provider, response, status=self.row.means.get(response.status))
 
     def reader(self, data: Json) -> EventReader:
         """A reader that passes chunks on as bytes where it can."""
