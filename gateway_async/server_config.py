@@ -8,6 +8,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, ValidationInfo, field_vali
 
 from gateway_async.base_models import ConfigModel
 from gateway_async.setting_types import ResolvedApiKey
+from gateway_async.traffic_config import ConcurrencyConfig
 
 __all__ = ["KeyConfig", "Role", "ServerConfig", "UpstreamConfig", "key_name", "routes_of_key"]
 
@@ -31,11 +32,22 @@ class ServerConfig(ConfigModel):
     """How long a stream may be silent before it gets a comment, which readers skip: from the moment that the request
     was accepted, also while the provider thinks. 0: no comments."""
 
+    concurrency: ConcurrencyConfig | None = None
+    """How many calls of models may be under way at once, of all routes together; absent: any number."""
+
     allow_unauthenticated: bool = False
     """Serve callers without a key, on whatever address. Changes need an admin's key all the same."""
 
     trusted_proxies: list[str] = []  # noqa: RUF012 - pydantic copies it
     """Addresses and networks of proxies whose `X-Forwarded-For` says who calls."""
+
+    @field_validator("concurrency")
+    @classmethod
+    def validate_concurrency(cls, concurrency: ConcurrencyConfig | None) -> ConcurrencyConfig | None:
+        """The numbers, once none of them asks how a provider does: a server has many."""
+        if concurrency is not None and concurrency.adaptive:
+            raise ValueError("adaptive is for routes: it follows what their providers answer; remove it here")
+        return concurrency
 
     @field_validator("trusted_proxies")
     @classmethod

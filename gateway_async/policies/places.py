@@ -60,10 +60,15 @@ class Places:
         Raises:
             Unavailable: Too many wait, or this one waited too long.
         """
+        if not self.enter_at_once():
+            await self._wait(deadline)
+
+    def enter_at_once(self) -> bool:
+        """Take a place, if there is one and nobody waits for it."""
         if self.taken < self.limit and not self._waiting:
             self.taken += 1
-        else:
-            await self._wait(deadline)
+            return True
+        return False
 
     def leave(self) -> None:
         """Give a place back."""
@@ -82,13 +87,12 @@ class Places:
 
     async def _wait(self, deadline: float | None) -> None:
         self._admit()  # there may be more places than when the last one left
-        if self.taken < self.limit:
-            self.taken += 1
+        if self.enter_at_once():
             return
         now = time.monotonic()
         seconds = self._seconds if deadline is None else min(self._seconds, deadline - now)
         if len(self._waiting) >= self._queue or seconds <= 0:
-            raise self._refusal("as many as its concurrency allows")
+            raise self._refusal("which is all that its concurrency allows")
         if not self._waiting:
             self._freed_at = now
         loop = asyncio.get_running_loop()
@@ -101,14 +105,15 @@ class Places:
         try:
             entered = await waiter
         except asyncio.CancelledError:
-            if self._waiting.pop(waiter, None) is None and not waiter.cancelled() and waiter.result():
+            if not waiter.cancelled() and waiter.result():
                 self.leave()  # it was given a place in this very moment
             raise
         finally:
+            self._waiting.pop(waiter, None)
             if own is not None:
                 own.cancel()
         if not entered:
-            raise self._refusal(f"and this one has waited for {seconds:.3g} s, as long as it may")
+            raise self._refusal(f"and this call has waited for {seconds:.3g} s, as long as it may")
 
     def _look_in(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self._timer_of = loop
@@ -138,7 +143,7 @@ class Places:
     def _refusal(self, why: str) -> Unavailable:
         seconds = self._seconds_until_empty()
         return Unavailable(
-            f"{self._whose} has {self.taken} calls under way and {len(self._waiting)} that wait, {why}; "
+            f"{self._whose} is full: {self.taken} under way and {len(self._waiting)} waiting, {why}; "
             f"call again in {seconds} s",
             retry_after=seconds,
         )

@@ -33,6 +33,7 @@ from gateway_server.dialects import dialect_of
 from gateway_server.middleware.access_log import AccessLines, AccessLog
 from gateway_server.middleware.auth import Auth, Unkeyed
 from gateway_server.middleware.body_limit import BodyLimit
+from gateway_server.middleware.pressure import Pressure, places_of
 from gateway_server.middleware.request_id import RequestId
 from gateway_server.mount import mounted, path_within
 from gateway_server.reload import read, watch
@@ -74,6 +75,7 @@ class GatewayApp(Starlette):
         self._content = content
         self._watcher: asyncio.Task[None] | None = None
         self._body_limit = _body_limit(config)
+        self._places = places_of(config.server.concurrency)
         self._access_lines = AccessLines()
         self._unkeyed, self._welcome = unkeyed, config.server.allow_unauthenticated
         self.keys = KeyRing(None if kept is None else kept.keys, revision=lambda: self.live.revision)
@@ -98,6 +100,7 @@ class GatewayApp(Starlette):
                     unkeyed=lambda: Unkeyed.WELCOME if self._welcome else self._unkeyed,
                     refused=self.refusals.note,
                 ),
+                Middleware(Pressure, places=lambda: self._places),
                 Middleware(BodyLimit, max_bytes=lambda: self._body_limit),
             ],
             exception_handlers={
@@ -151,6 +154,7 @@ class GatewayApp(Starlette):
         self.keys.configure(config.api_keys, os.environ.get(ADMIN_KEY))
         self._welcome = config.server.allow_unauthenticated
         self._body_limit = _body_limit(config)
+        self._places = places_of(config.server.concurrency, self._places)
         if later := _at_next_start(before, config):
             _log.warning("%s: changed, and in force from the next start on", ", ".join(later))
 
