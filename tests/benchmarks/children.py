@@ -1,6 +1,7 @@
 """The processes that a benchmark starts: a clean environment, a wait until healthy, an orderly end."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -161,5 +162,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_line(text: str) -> str:
-    """The last line that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
+    """The last line that says something; the frames that some draw around it do not."""
+    return next(
+        (line.strip(" │") for line in reversed(text.splitlines()) if re.search(r"\w", line)), "no output"
+    )

@@ -1,6 +1,6 @@
 """Our gateway beside its peers: requests, streams, latency, memory, start-up."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from .mock_upstream import EVENTS
 from .peers import PEERS
 from .plan import Plan
 from .report import DIRECT, Report
-from .rounds import Measured, alternate, chats, say, streams
+from .rounds import AT_ONCE, Measured, alternate, chats, say, streams
 
 GATEWAYS = (GUARDED, BARE, *PEERS, RELAY, FLOOR)
 
@@ -39,10 +39,21 @@ def measure_gateways(plan: Plan, report: Report, upstream: Service, folder: Path
             if version := gateway.version():
                 report.versions[gateway.name] = version
         direct = Running(_UPSTREAM, upstream, upstream.port)
+        for name, up in found.items():
+            say(f"warm up: {name}")
+            _warm_up(plan, up)
         turns = {name: partial(_round, plan, up) for name, up in {DIRECT: direct, **found}.items()}
         alternate(plan, turns, report.rows("gateways"), report.skipped)
         turns = {name: partial(_memory, plan, up) for name, up in found.items()}
         alternate(replace(plan, rounds=1), turns, report.rows("memory"), report.skipped)
+
+
+def _warm_up(plan: Plan, up: Running) -> None:
+    """Let what compiles while it runs do so. What fails here fails in the first round too, and is told then."""
+    with suppress(RuntimeError):
+        load.apply(up.job("chat", 100_000, seconds=plan.warm_seconds))
+        if up.gateway.streams:
+            load.apply(up.job("chat", 10_000, seconds=plan.warm_seconds, **AT_ONCE))
 
 
 def _round(plan: Plan, up: Running) -> Measured:
@@ -52,7 +63,7 @@ def _round(plan: Plan, up: Running) -> Measured:
     found |= {"alone_p50_ms": alone.p50_ms, "alone_p99_ms": alone.p99_ms}
     if not up.gateway.streams:
         return found
-    found |= streams(up.job("chat", 10_000, warmup=64, seconds=plan.seconds, stream=True))
+    found |= streams(up.job("chat", 10_000, seconds=plan.seconds, **AT_ONCE))
     if plan.paced:
         # Not warmed up: it takes a second, and the streams before it did that.
         cost = load.apply(up.job("paced", plan.paced, warmup=0, connections=plan.paced, stream=True))

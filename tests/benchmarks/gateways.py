@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .children import DidNotStart, Service, absent, free_port, serve, version
+from .children import DidNotStart, Service, absent, free_port, output, serve
 from .cpu import resident_mb
 from .load import Job
 from .report import Rounds
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 ROUTES = {"chat": "/v1", "paced": "/paced/v1"}
 """The routes that every gateway has → where they lead on the mock upstream."""
 
-KEY = "sk-benchmark"
+KEY = "sk-benchmark-0123456789"
 """Of the gateways that want one, and of the upstream."""
 
 
@@ -171,6 +171,14 @@ def guarded(upstream: int, _port: int) -> str:
     )
 
 
+def _commit() -> str:
+    """Which of our gateways it is; empty where there is no repository."""
+    try:
+        return "at commit " + output(["git", "rev-parse", "--short", "HEAD"]).strip()
+    except (OSError, RuntimeError):
+        return ""
+
+
 START = (
     *(sys.executable, "-m", "gateway_server", "start", "--config-path", "{config}"),
     *("--host", "127.0.0.1", "--port", "{port}", "--workers", "1"),
@@ -189,7 +197,7 @@ GUARDED = Gateway(
     "gateway: key, limit, access log",
     START,
     lacking=BARE.lacking,
-    version=lambda: version(sys.executable, "ai-gateway-sdk"),
+    version=_commit,
     configuration=guarded,
     headers=BEARER,
 )

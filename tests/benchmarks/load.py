@@ -117,13 +117,11 @@ class Load:
 
     async def run(self) -> Result:
         """Connect, warm up, measure."""
-        loop = asyncio.get_running_loop()
-        for _ in range(self.job.connections):
-            _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.job.port)
-            self.connections.append(connection)
+        await self.connect()
         began = time.perf_counter()
         await self.burst(self.job.warmup)
         count = self.measured(time.perf_counter() - began)
+        await self.connect()
 
         cpu, began = cpu_seconds(self.job.pid), time.perf_counter()
         await self.burst(count)
@@ -132,6 +130,14 @@ class Load:
 
         cuts = statistics.quantiles(self.latencies, n=100)
         return Result(cpu / count * 1e6, count / elapsed, cuts[49] * 1e3, cuts[98] * 1e3, count)
+
+    async def connect(self) -> None:
+        """Have all connections open: a server may have closed those that were idle while others were slow."""
+        loop = asyncio.get_running_loop()
+        self.connections = [each for each in self.connections if not each.transport.is_closing()]
+        while len(self.connections) < self.job.connections:
+            _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.job.port)
+            self.connections.append(connection)
 
     def measured(self, elapsed: float) -> int:
         """How many requests to measure, when the warm-up took so long."""
@@ -181,6 +187,7 @@ class Connection(asyncio.Protocol):
         self.load = load
         self.parser = httptools.HttpResponseParser(self)
         self.sent = 0.0
+        self.waits = False
         self.body: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -188,8 +195,9 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its bases
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A server that hangs up during a burst fails it."""
-        self.load.fail(f"{self.load.job.path}: the server closed a connection ({exc})")
+        """A server that hangs up before its answer is complete fails the burst."""
+        if self.waits:
+            self.load.fail(f"{self.load.job.path}: the server closed a connection ({exc})")
 
     def data_received(self, data: bytes) -> None:
         """Parse; the callbacks below collect the answer."""
@@ -200,7 +208,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes) -> None:
         """Send a request; its latency counts from here."""
-        self.body = []
+        self.body, self.waits = [], True
         self.sent = time.perf_counter()
         self.transport.write(request)
 
@@ -210,6 +218,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is complete."""
+        self.waits = False
         self.load.answered(self, self.parser.get_status_code(), self.body)
 
 

@@ -1,4 +1,4 @@
-"""What many routes cost: the same chats, spread over all the routes of a gateway that has ten, and one that has 10,000."""
+"""What many routes cost: the same chats, spread over all the routes of a gateway has few, and of one that has many."""
 
 import json
 from contextlib import ExitStack
@@ -11,12 +11,10 @@ from .plan import Plan
 from .report import Report
 from .rounds import alternate, chats
 
-FEW, MANY = 10, 10_000
-
 
 def measure_routes(plan: Plan, report: Report, upstream: Service, folder: Path) -> None:
     """A gateway with few routes beside one with many."""
-    counts = [count for count in (FEW, MANY) if plan.includes(f"routes: {_name(count)}")]
+    counts = [count for count in plan.routes if plan.includes(f"routes: {_name(count)}")]
     rows = report.rows("routes")
     with ExitStack() as stack:
         turns = {}
@@ -28,7 +26,7 @@ def measure_routes(plan: Plan, report: Report, upstream: Service, folder: Path) 
                 report.skipped[gateway.name] = str(error)
                 continue
             rows[gateway.name] = cost
-            job = up.job("chat", 100_000, warmup=2 * MANY, seconds=plan.seconds, routes=count)
+            job = up.job("chat", 100_000, warmup=max(200, count), seconds=plan.seconds, routes=count)
             turns[gateway.name] = partial(chats, job)
         alternate(plan, turns, rows, report.skipped)
 

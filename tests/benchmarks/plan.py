@@ -8,6 +8,13 @@ class Plan:
     """The size of a run."""
 
     rounds: int
+    enough_rounds: int
+    enough_seconds: float
+    """On a busy machine, which takes longer, the rounds of a part end once there were so many in so long."""
+
+    warm_seconds: float
+    """About how long each gateway answers chats, and as long streams, before its rounds."""
+
     seconds: float
     """About how long chats are measured in each round of each row; streams too."""
 
@@ -22,6 +29,9 @@ class Plan:
 
     starts: int
     """How often each server is started."""
+
+    routes: tuple[int, int]
+    """Few, and many."""
 
     soaked: int
     """Chats of each server before its memory is read again; 0: it is not."""
@@ -40,5 +50,31 @@ class Plan:
 def plan(*, quick: bool, only: str) -> Plan:
     """The two sizes of a run: about a minute, and a quarter of an hour."""
     if quick:
-        return Plan(3, 0.3, alone=100, paced=0, calls=64, starts=1, soaked=0, only=only)
-    return Plan(7, 1.2, alone=500, paced=64, calls=192, starts=3, soaked=100_000, only=only)
+        return Plan(
+            rounds=3,
+            enough_rounds=2,
+            enough_seconds=15,
+            warm_seconds=0.5,
+            seconds=0.25,
+            alone=50,
+            paced=0,
+            calls=64,
+            starts=1,
+            routes=(10, 1000),
+            soaked=0,
+            only=only,
+        )
+    return Plan(
+        rounds=7,
+        enough_rounds=3,
+        enough_seconds=420,
+        warm_seconds=5,
+        seconds=1.2,
+        alone=500,
+        paced=64,
+        calls=192,
+        starts=3,
+        routes=(10, 10_000),
+        soaked=100_000,
+        only=only,
+    )

@@ -15,7 +15,7 @@ _DEADLINE = {"x-request-timeout": "30"}
 _QUIET = (*START, "--no-access-log")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Policy:
     """The gateway with something more."""
 

@@ -19,7 +19,7 @@ from .load import Job
 from .plan import Plan
 from .policies import BASE, POLICIES, Policy
 from .report import Report
-from .rounds import Measured, alternate, chats, streams
+from .rounds import AT_ONCE, Measured, alternate, chats, streams
 
 
 def measure_policies(plan: Plan, report: Report, upstream: Service, folder: Path) -> None:
@@ -53,7 +53,7 @@ class Row:
 def _round(plan: Plan, row: Row) -> Measured:
     """One round of a row."""
     found = chats(row.job(100_000, seconds=plan.seconds))
-    return found | streams(row.job(10_000, warmup=64, seconds=plan.seconds, stream=True))
+    return found | streams(row.job(10_000, seconds=plan.seconds, **AT_ONCE))
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def rows(
     with ExitStack() as stack:
         redis = _redis(stack, folder)
         for number, (_, members) in enumerate(groupby(policies, key=Policy.process)):
-            able = [policy for policy in members if _able(policy, upstream, folder, redis, skipped)]
+            able = _able(list(members), upstream, folder, redis, skipped)
             if not able:
                 continue
             gateway = _gateway(able, f"policies {number}", redis)
@@ -91,19 +91,29 @@ def _gateway(policies: list[Policy], name: str, redis: str) -> Gateway:
     return Gateway(name, policies[0].command, lacking=BARE.lacking, configuration=configuration)
 
 
-def _able(policy: Policy, upstream: int, folder: Path, redis: str, skipped: dict[str, str]) -> bool:
-    """Whether this gateway knows the policy's settings, so that an older one can be measured too."""
-    if "{redis}" in policy.process() and not redis:
-        skipped[policy.name] = "no redis-server"
-        return False
+def _able(
+    policies: list[Policy], upstream: int, folder: Path, redis: str, skipped: dict[str, str]
+) -> list[Policy]:
+    """Those whose settings this gateway knows, so that an older one can be measured too."""
+    if "{redis}" in policies[0].process() and not redis:
+        skipped |= {policy.name: "no redis-server" for policy in policies}
+        return []
+    if not _refused(policies, upstream, folder, redis):
+        return policies
+    why = {policy: _refused([policy], upstream, folder, redis) for policy in policies}
+    skipped |= {policy.name: reason for policy, reason in why.items() if reason}
+    return [policy for policy, reason in why.items() if not reason]
+
+
+def _refused(policies: list[Policy], upstream: int, folder: Path, redis: str) -> str:
+    """What the gateway says against these policies; empty when it takes them."""
     config = folder / "check.yaml"
-    config.write_text(_gateway([policy], "", redis).configuration(upstream, 0))
+    config.write_text(_gateway(policies, "", redis).configuration(upstream, 0))
     try:
-        output([START[0], "-m", "gateway_server", "check", "--config-path", str(config)])
+        output([START[0], "-m", "gateway_server", "check", str(config)])
     except RuntimeError as error:
-        skipped[policy.name] = str(error)
-        return False
-    return True
+        return str(error)
+    return ""
 
 
 def _redis(stack: ExitStack, folder: Path) -> str:

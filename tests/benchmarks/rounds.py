@@ -3,6 +3,8 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from . import load
 from .load import Job
@@ -10,10 +12,10 @@ from .mock_upstream import EVENTS
 from .plan import Plan
 from .report import Rounds
 
-ENOUGH_ROUNDS, ENOUGH_SECONDS = 3, 420.0
-"""On a busy machine, which takes longer, the rounds end once there were so many in so long."""
-
 Measured = dict[str, float]
+
+AT_ONCE: Mapping[str, Any] = MappingProxyType({"stream": True, "warmup": 32, "connections": 32})
+"""Of a job: streams whose chunks come as fast as they can."""
 
 
 def alternate(
@@ -23,7 +25,7 @@ def alternate(
     began = time.perf_counter()
     left = dict(turns)
     for number in range(plan.rounds):
-        if number >= ENOUGH_ROUNDS and time.perf_counter() - began > ENOUGH_SECONDS:
+        if number >= plan.enough_rounds and time.perf_counter() - began > plan.enough_seconds:
             break
         for name, measure in list(left.items()):
             say(f"round {number + 1} of {plan.rounds}: {name}")
@@ -51,4 +53,4 @@ def streams(job: Job) -> Measured:
 
 def say(what: str) -> None:
     """Progress, beside the report."""
-    print(what, file=sys.stderr, flush=True)
+    print(time.strftime("%H:%M:%S"), what, file=sys.stderr, flush=True)
