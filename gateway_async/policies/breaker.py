@@ -11,6 +11,9 @@ LEAST_CALLS = 20
 ENOUGH = 32
 """Once so many calls at once may try a destination that comes back, it is back."""
 
+LONGEST_PAUSE = 300.0
+"""A provider that asks for a longer pause is asked again after this: it may have been mistaken, or been paid since."""
+
 
 class Breaker:
     """Says whether a destination may be asked.
@@ -37,12 +40,12 @@ class Breaker:
 
         self._trying = 0
         self._paused_until = 0.0
-        self._closed = True
+        self._free = True
         """Closed and not paused: the one thing that is looked at with every call."""
 
     def admits(self, now: float) -> bool:
         """Whether a call may be made."""
-        if self._closed:
+        if self._free:
             return True
         if now < self._paused_until:
             return False
@@ -53,7 +56,7 @@ class Breaker:
             self._changes += 1
         if self._trial is not None:
             return self._trying < self._trial
-        self._closed = True
+        self._free = True
         return True
 
     def wait(self, now: float) -> float:
@@ -61,8 +64,12 @@ class Breaker:
         return max(self._paused_until - now, (self._open_until or 0) - now, 0.0)
 
     def paused(self, now: float) -> bool:
-        """Whether it was the provider itself that asked for a pause."""
-        return now < self._paused_until and self._open_until is None
+        """Whether it is the provider itself that asked for the wait."""
+        return self._paused_until > max(now, self._open_until or 0)
+
+    def rests(self, now: float) -> bool:
+        """Whether no call may be made because too many have failed."""
+        return self._open_until is not None and now < self._open_until
 
     def began(self) -> int:
         """A ticket for a call that is made now."""
@@ -83,36 +90,38 @@ class Breaker:
             elif answered is False:
                 self._open(now)
             return
-        if self._open_until is not None or answered is None:
+        if answered is None:
             return
-        self._count(now)
+        self._move_window(now)
+        self._calls += 1
         if answered:
             self._in_a_row = 0
         else:
             self._count_failure(now)
 
-    def broke(self, now: float) -> None:
-        """Learn that an answer that had begun well broke off."""
+    def broke(self, ticket: int, now: float) -> None:
+        """Learn that a call that was answered had its answer broken off."""
+        if ticket != self._changes:
+            return
         if self._trial is not None:
             self._open(now)
-        elif self._open_until is None:
-            self._count(now)
+        else:
+            self._move_window(now)
             self._count_failure(now)
 
-    def pause(self, until: float) -> None:
-        """Make no call before then: the provider asked for that."""
-        self._paused_until = max(self._paused_until, until)
-        self._closed = False
+    def pause(self, seconds: float, now: float) -> None:
+        """Make no call for so long: the provider asked for that."""
+        self._paused_until = max(self._paused_until, now + min(seconds, LONGEST_PAUSE))
+        self._free = False
 
-    def _count(self, now: float) -> None:
-        """Count a call in its window."""
+    def _move_window(self, now: float) -> None:
+        """Forget what was counted too long ago."""
         passed = now - self._since
         if passed >= WINDOW_SECONDS:
             recent = passed < 2 * WINDOW_SECONDS
             self._calls_before, self._failures_before = (self._calls, self._failures) if recent else (0, 0)
             self._calls = self._failures = 0
             self._since = self._since + WINDOW_SECONDS if recent else now
-        self._calls += 1
 
     def _count_failure(self, now: float) -> None:
         self._in_a_row += 1
@@ -125,7 +134,7 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         self._changes += 1
-        self._open_until, self._trial, self._closed = now + self._seconds, None, False
+        self._open_until, self._trial, self._free = now + self._seconds, None, False
         self._in_a_row = 0
 
     def _close(self) -> None:

@@ -10,7 +10,7 @@ MOST = 20.0
 
 
 class Budget:
-    """Says whether one more retry may be made. Pure; the caller knows the time.
+    """Says how many retries may be made. Pure; the caller knows the time.
 
     Args:
         per_call: Retries for each call, averaged; 0: none ever.
@@ -25,13 +25,12 @@ class Budget:
         """Note a call."""
         self._saved = min(self._saved + self._per_call, MOST)
 
-    def take(self, now: float) -> bool:
-        """Use one retry up, if there is one."""
+    def take(self, most: int, now: float) -> int:
+        """Use retries up, so many or as many as there are; the number of those."""
         passed = 0.0 if self._looked is None else now - self._looked
         self._looked = now
         if self._per_call and self._saved < RESERVE:
             self._saved = min(self._saved + passed / RESERVE_SECONDS, RESERVE)
-        if self._saved < 1:
-            return False
-        self._saved -= 1
-        return True
+        taken = min(most, int(self._saved))
+        self._saved -= taken
+        return taken

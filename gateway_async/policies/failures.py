@@ -1,6 +1,13 @@
 """What a failure means to a route: why another destination may answer, and whether the same one may after a while."""
 
-from gateway_async.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRefused, UpstreamTimeout
+from gateway_async.errors import (
+    GatewayError,
+    InvalidRequest,
+    NotSupported,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from gateway_async.traffic_config import FallbackReason
 
 _TIMED_OUT = frozenset({408, 504})
@@ -25,12 +32,20 @@ def reason_of(error: GatewayError) -> FallbackReason | None:
 
 def cannot_carry(error: GatewayError) -> bool:
     """Whether a destination has nothing for something in the request; another one may have."""
-    return isinstance(error, InvalidRequest)
+    return isinstance(error, InvalidRequest | NotSupported)
+
+
+def answered(error: UpstreamError) -> bool | None:
+    """Whether the destination is well, and only refuses; False: it has failed; None: it is asked too often."""
+    reason = reason_of(error)
+    if reason == "rate_limit" and error.passes:
+        return None
+    return reason in (None, "context_length", "content_policy")
 
 
 def may_pass(error: GatewayError) -> bool:
     """Whether the same call may succeed soon on the same destination, and does no harm there if it is made twice."""
-    if not isinstance(error, UpstreamError) or error.refusal is not None:
+    if not isinstance(error, UpstreamError) or error.refusal is not None or not error.passes:
         return False
     status = error.upstream_status
     if status is None:

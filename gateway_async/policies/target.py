@@ -4,9 +4,9 @@ import math
 import time
 
 from gateway_async.call import Answer, Call, Handler, StreamAnswer
-from gateway_async.errors import GatewayError, UpstreamError
+from gateway_async.errors import UpstreamError
 from gateway_async.policies.breaker import Breaker
-from gateway_async.policies.failures import reason_of
+from gateway_async.policies.failures import answered, reason_of
 from gateway_async.policies.noted_stream import NotedStream
 
 DECAY_SECONDS = 10.0
@@ -15,54 +15,55 @@ DECAY_SECONDS = 10.0
 UNKNOWN_SECONDS = 0.001
 """What an answer is taken to need before there was one."""
 
+NEARLY_ALL = 0.9
+"""A destination that had this share of the time that its route gives it was not cut short."""
+
 
 class Load:
-    """The calls that are under way, and how long an answer takes: its peak, forgotten slowly."""
+    """The calls that are under way, and how long an answer takes: its peak, forgotten slowly.
 
-    __slots__ = ("_at", "_average", "_began", "_number")
+    Attributes:
+        pending: Calls under way. A stream is until its end.
+    """
+
+    __slots__ = ("_at", "_average", "_number", "_waiting", "pending")
 
     def __init__(self) -> None:
-        self._began: dict[int, float] = {}
-        """When each call under way began, the oldest first."""
+        self.pending = 0
+        self._waiting: dict[int, float] = {}
+        """When each call began that waits for its answer, the oldest first."""
 
         self._number = 0
         self._average = self._at = 0.0
 
-    @property
-    def pending(self) -> int:
-        """Calls under way."""
-        return len(self._began)
-
     def began(self, now: float) -> int:
         """A ticket for a call that begins."""
+        self.pending += 1
         self._number += 1
-        self._began[self._number] = now
+        self._waiting[self._number] = now
         return self._number
 
-    def answered(self, ticket: int, now: float, *, well: bool) -> None:
-        """Learn how long an answer took. A failure that came quickly does not make a destination quick."""
-        began = self._began.get(ticket, now)
-        took, known = now - began, self._seconds(now)
-        if took >= known:
-            self._average = took
-        elif well:
-            kept = math.exp((self._at - now) / DECAY_SECONDS) if self._at else 0.0
-            self._average = self._average * kept + took * (1 - kept)
-        else:
-            return
-        self._at = now
+    def answered(self, ticket: int, now: float) -> None:
+        """Learn how long an answer took, of a stream its first chunk."""
+        took = now - self._waiting.pop(ticket)
+        if took < self._seconds(now):
+            kept = math.exp((self._at - now) / DECAY_SECONDS)
+            took = self._average * kept + took * (1 - kept)
+        self._average, self._at = took, now
 
-    def ended(self, ticket: int) -> None:
-        """Count a call no more."""
-        self._began.pop(ticket, None)
+    def ended(self, ticket: int, now: float) -> None:
+        """Count a call no more. Whoever got no answer may tell that it is slow, but not that it is quick."""
+        self.pending -= 1
+        if (began := self._waiting.pop(ticket, None)) is not None and now - began > self._seconds(now):
+            self._average, self._at = now - began, now
 
     def cost(self, now: float) -> float:
         """What one more call would have to wait, roughly: who was kept waiting so long counts before he is answered."""
         seconds = max(self._seconds(now), UNKNOWN_SECONDS)
-        for began in self._began.values():
+        for began in self._waiting.values():
             seconds = max(seconds, now - began)
             break
-        return seconds * (len(self._began) + 1)
+        return seconds * (self.pending + 1)
 
     def _seconds(self, now: float) -> float:
         return self._average * math.exp((self._at - now) / DECAY_SECONDS) if self._average else 0.0
@@ -91,6 +92,10 @@ class Target:
         """Whether it may be asked."""
         return self.breaker is None or self.breaker.admits(now)
 
+    def rests(self, now: float) -> bool:
+        """Whether it is left alone because it has failed."""
+        return self.breaker is not None and self.breaker.rests(now)
+
     async def ask(self, call: Call) -> Answer | StreamAnswer:
         """Its answer.
 
@@ -100,11 +105,8 @@ class Target:
         visit = _Visit(self, call)
         try:
             answer = await self._handler(call)
-        except GatewayError as failed:
+        except BaseException as failed:
             visit.failed(failed)
-            raise
-        except BaseException:
-            visit.left()
             raise
         visit.answered()
         if isinstance(answer, Answer):
@@ -116,54 +118,51 @@ class Target:
 class _Visit:
     """A call of a destination, from its beginning to the end of its answer."""
 
-    __slots__ = ("_breaker", "_call", "_load", "_place", "_ticket")
+    __slots__ = ("_began", "_breaker", "_call", "_load", "_place", "_ticket")
 
     def __init__(self, target: Target, call: Call) -> None:
         self._call = call
         self._load, self._breaker = target.load, target.breaker
-        self._place = self._load.began(time.monotonic())
+        self._began = time.monotonic()
+        self._place = self._load.began(self._began)
         self._ticket = 0 if self._breaker is None else self._breaker.began()
 
     def answered(self) -> None:
         """Note an answer, or the first chunk of a stream."""
         now = time.monotonic()
-        self._load.answered(self._place, now, well=True)
+        self._load.answered(self._place, now)
         if self._breaker is not None:
             self._breaker.ended(self._ticket, True, now)
 
-    def failed(self, error: GatewayError) -> None:
+    def failed(self, error: BaseException) -> None:
         """Note that there is no answer, and whose fault that is."""
         now = time.monotonic()
-        failed = self._is_its_failure(error, now)
-        if failed is not None:
-            self._load.answered(self._place, now, well=not failed)
-        self._load.ended(self._place)
+        self._load.ended(self._place, now)
         if self._breaker is None:
             return
-        self._breaker.ended(self._ticket, None if failed is None else not failed, now)
-        if error.retry_after and isinstance(error, UpstreamError):
-            self._breaker.pause(now + error.retry_after)
-
-    def left(self) -> None:
-        """Note that nobody waits for the answer any more."""
-        self._load.ended(self._place)
-        if self._breaker is not None:
-            self._breaker.ended(self._ticket, None, time.monotonic())
+        self._breaker.ended(self._ticket, self._judged(error, now), now)
+        if isinstance(error, UpstreamError) and error.retry_after and reason_of(error):
+            self._breaker.pause(error.retry_after, now)
 
     def over(self, failed: BaseException | None) -> None:
         """Note the end of an answer that had begun."""
-        self._load.ended(self._place)
-        if self._breaker is not None and isinstance(failed, GatewayError):
-            now = time.monotonic()
-            if self._is_its_failure(failed, now):
-                self._breaker.broke(now)
+        now = time.monotonic()
+        self._load.ended(self._place, now)
+        if self._breaker is not None and failed is not None and self._judged(failed, now) is False:
+            self._breaker.broke(self._ticket, now)
 
-    def _is_its_failure(self, error: GatewayError, now: float) -> bool | None:
-        """Whether the destination failed; False: it answered, if only to refuse; None: nobody can say."""
-        reason = reason_of(error)
-        if reason == "rate_limit" or not isinstance(error, UpstreamError):
+    def _judged(self, error: BaseException, now: float) -> bool | None:
+        """Whether the destination is well; False: it has failed; None: nobody can say."""
+        if not isinstance(error, UpstreamError):  # it was never asked, or its caller has left
             return None
-        deadline = self._call.deadline
-        if reason == "timeout" and self._call.hurried and deadline is not None and now >= deadline:
-            return None  # its caller gave it no more time: others may be more patient
-        return reason in ("failure", "timeout")
+        if reason_of(error) == "timeout" and self._was_cut_short(now):
+            return None
+        return answered(error)
+
+    def _was_cut_short(self, now: float) -> bool:
+        """Whether the call's time was up before all that its route gives a destination: a more patient one may pass."""
+        call = self._call
+        if call.deadline is None or now < call.deadline:
+            return False
+        usual = min(call.timeouts.first_byte, call.timeouts.total)
+        return call.stream or call.deadline - self._began < NEARLY_ALL * usual

@@ -8,9 +8,10 @@ turn. Nothing is tried again once anything of an answer has come.
 import math
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from gateway_async.call import Answer, Call, StreamAnswer
 from gateway_async.errors import GatewayError, RateLimited, Unavailable
@@ -37,14 +38,29 @@ class _Course:
 
     call: Call
     error: GatewayError
+    """What the caller is told if nobody answers."""
+
+    last: Target
+    """The destination that failed last."""
+
     attempts: int = 0
     failures: dict[Target, list[GatewayError]] = field(default_factory=dict)
 
     def note(self, target: Target, error: GatewayError) -> None:
         """Note a failure."""
-        self.error = error
-        self.attempts += not cannot_carry(error)
+        self.last = target
         self.failures.setdefault(target, []).append(error)
+        if not cannot_carry(error):
+            self.attempts += 1
+            self.error = error
+        elif cannot_carry(self.error):  # else: the request is no bad one, for those who failed otherwise
+            self.error = error
+
+    def asked_wait(self, target: Target) -> float:
+        """Seconds for which a destination that failed still wants to be left alone."""
+        if target.breaker is not None:
+            return target.breaker.wait(time.monotonic())
+        return self.failures[target][-1].retry_after or 0.0
 
     def too_late(self, wait: float = 0.0) -> bool:
         """Whether the call's time is up, or would be after a wait."""
@@ -84,7 +100,7 @@ class Tries:
         try:
             return await target.ask(call)
         except GatewayError as failed:
-            course = _Course(call, failed)
+            course = _Course(call, failed, target)
             course.note(target, failed)
         return await self._go_on(course)
 
@@ -111,12 +127,8 @@ class Tries:
         """The answer of another destination, or of the same after a while."""
         for number, group in enumerate(self._groups):
             later = [target for group in self._groups[number + 1 :] for target in group]
-            try:
+            with suppress(GatewayError):  # the course knows it
                 return _told(await self._ask_group(group, later, course), course.attempts + 1)
-            except GatewayError as failed:
-                if failed is not course.error or not self._moves_on(failed):
-                    course.error = failed
-                    break
         raise _with_attempts(course.error, course.attempts)
 
     async def _ask_group(
@@ -125,9 +137,9 @@ class Tries:
         """The answer of one of these.
 
         Raises:
-            GatewayError: None has one; it is the course's last.
+            GatewayError: None has one; it is the course's.
         """
-        left = [target for target in group if target not in course.failures]
+        left = [target for target in group if target not in course.failures] if self._moves_on(course) else []
 
         async def ask_those_left() -> Answer | StreamAnswer:
             while left and not course.too_late():
@@ -138,47 +150,52 @@ class Tries:
                     return await target.ask(course.call)
                 except GatewayError as failed:
                     course.note(target, failed)
-                    if not self._moves_on(failed):
-                        break
+                if not self._moves_on(course):
+                    break
             raise course.error
 
-        def asks_again(_: BaseException) -> bool:
-            left[:] = self._repeatable(group, later, course)
+        def asks_again(state: RetryCallState) -> bool:
+            if state.outcome is None or state.outcome.exception() is not course.error:
+                return False  # answered, or its caller has left
+            left[:] = self._repeatable(group, later, course) if state.attempt_number < self._attempts else ()
             return bool(left)
 
         def wait(state: RetryCallState) -> float:
-            return max(_backoff(state), min(_asked_wait(course.failures[target]) for target in left))
+            return max(_backoff(state), min(course.asked_wait(target) for target in left))
 
-        if not self._moves_on(course.error):
-            left.clear()
         retrying = AsyncRetrying(
-            retry=retry_if_exception(asks_again),
+            retry=asks_again,
             wait=wait,
             stop=lambda state: course.too_late(state.upcoming_sleep),
             reraise=True,
         )
         return await retrying(ask_those_left)
 
-    def _moves_on(self, error: GatewayError) -> bool:
-        """Whether another destination may be asked after this."""
+    def _moves_on(self, course: _Course) -> bool:
+        """Whether another destination may be asked after the last failure."""
+        error = course.failures[course.last][-1]
         return cannot_carry(error) or reason_of(error) in self._falls
 
-    def _repeatable(self, group: Sequence[Target], later: Sequence[Target], course: _Course) -> list[Target]:
-        """Those of a group that are asked once more, after a wait. If there are some, it is taken from the budget."""
+    def _repeatable(
+        self, group: Sequence[Target], later: Sequence[Target], course: _Course
+    ) -> Sequence[Target]:
+        """Those of a group that are asked once more, after a wait: as many as the budget has retries for."""
         if self._budget is None:
-            return []
+            return ()
         now, patience = time.monotonic(), LONGEST_WAIT
-        if self._moves_on(course.error) and any(target.admits(now) for target in later):
+        if not self._moves_on(course):
+            group = [target for target in group if target is course.last]
+        elif any(target.admits(now) for target in later):
             patience = SHORT_WAIT
         found = [
             target
             for target in group
             if (failures := course.failures.get(target))
-            and len(failures) < self._attempts
             and may_pass(failures[-1])
-            and _asked_wait(failures) <= patience
+            and not target.rests(now)
+            and course.asked_wait(target) <= patience
         ]
-        return found if found and self._budget.take(now) else []
+        return found[: self._budget.take(len(found), now)]
 
     def _nobody(self, now: float) -> GatewayError:
         """The error for a call that nobody may be asked to answer."""
@@ -194,11 +211,6 @@ class Tries:
         error = kind(text, retry_after=wait)
         error.headers = (("x-gateway-route", self._route), (_ATTEMPTS, "0"))
         return error
-
-
-def _asked_wait(failures: Sequence[GatewayError]) -> float:
-    """Seconds for which the provider wants to be left alone."""
-    return failures[-1].retry_after or 0.0
 
 
 def _told(answer: Answer | StreamAnswer, attempts: int) -> Answer | StreamAnswer:
