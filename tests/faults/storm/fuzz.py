@@ -38,11 +38,12 @@ class Raw(Ask):
 async def fuzz_upstream(server: Server, upstream: MockUpstream, *, examples: int, seed: int) -> Tally:
     """Recorded answers and streams of every provider with bytes changed, cut into any pieces, one after the other."""
     chance, tally = Random(seed), Tally()
-    cases = list(CASES.values())
+    streams = [case for case in CASES.values() if case.streams]
+    wholes = [case for case in CASES.values() if not case.streams]
 
     def asks() -> Iterator[Ask]:
         for number in range(examples):
-            case = chance.choice(cases)
+            case = chance.choice(streams if chance.random() < 0.7 else wholes)
             upstream.answer_with(_answer(case, chance))
             if number % 100 == 0:
                 upstream.received.clear()
@@ -55,10 +56,10 @@ async def fuzz_upstream(server: Server, upstream: MockUpstream, *, examples: int
 def _answer(case: Case, chance: Random) -> Reply:
     """What the upstream makes of a case this time; at times it breaks off."""
     if not case.streams:
-        body = mutated(case.upstream_body, chance)
+        body = mutated(case.upstream_body, chance, most=2)
         return Reply(body, case.upstream_status, headers=case.upstream_headers)
     data = case.stream_bytes(chance.choice(case.line_ends))
-    data = mutated(data, chance) if chance.random() < 0.7 else data[: chance.randrange(len(data) + 1)]
+    data = mutated(data, chance, most=2) if chance.random() < 0.7 else data[: chance.randrange(len(data) + 1)]
     script: Script = [*pieces(data, chance), *([CUT] if chance.random() < 0.2 else [])]
     return Reply(content_type=case.stream_type, script=script)
 
