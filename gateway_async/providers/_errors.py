@@ -125,8 +125,8 @@ def _wait(status: int, headers: Mapping[str, str]) -> float | None:
 
 
 def _without_end(failed: UpstreamError, told: Told) -> UpstreamError:
-    """The error, marked where it tells of a limit that does not end with time."""
-    if failed.status == 429 and told.endless(failed.provider):
+    """The error, marked where it tells of a limit that waiting does not help with."""
+    if failed.status == 429 and (failed.refusal is not None or told.endless(failed.provider)):
         failed.passes, failed.retry_after = False, None
     return failed
 

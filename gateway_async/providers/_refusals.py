@@ -183,6 +183,8 @@ class Told:
             provider: Name of the provider.
             status: What it answered, or would have; None where nobody knows.
         """
+        if status == 429:
+            return "context_length" if self._says(_LARGER_THAN_THE_LIMIT) else None
         if status is not None and status not in _REFUSED:
             return None
         known = {**_CODES, **_CODES_OF.get(provider, {})}
@@ -193,9 +195,8 @@ class Told:
         return "context_length" if status == 413 or self._says(_TOO_LONG) else None
 
     def endless(self, provider: str) -> bool:
-        """Whether a limit that it tells of does not end with time: somebody must pay, or ask for less at once."""
-        known = _WITHOUT_END | _WITHOUT_END_OF.get(provider, frozenset())
-        return not self.codes.isdisjoint(known) or self._says(_LARGER_THAN_THE_LIMIT)
+        """Whether a limit that it tells of ends when somebody pays, and not with time."""
+        return not self.codes.isdisjoint(_WITHOUT_END | _WITHOUT_END_OF.get(provider, frozenset()))
 
     def blames_account(self, provider: str) -> bool:
         """Whether a 400 is the fault of the gateway's account with the provider."""

@@ -469,15 +469,6 @@ ENDLESS = [
     ("openai", {"error": {"message": "no", "type": "insufficient_quota", "code": "insufficient_quota"}}),
     ("openai", coded("billing_hard_limit_reached")),
     (
-        "openai",
-        {
-            "error": {
-                "message": "Request too large for gpt-4o on tokens per min (TPM): Limit 3, Requested 4.",
-                "code": "rate_limit_exceeded",
-            }
-        },
-    ),
-    (
         "anthropic",
         {
             "error": {
@@ -498,6 +489,15 @@ def test_a_limit_that_does_not_end_with_time_does_not_pass(provider: str, body: 
     error = failed(provider, 429, body, retry_after="20")
 
     assert (error.status, error.passes, error.retry_after) == (429, False, None)
+
+
+@pytest.mark.parametrize(("provider", "status"), [("openai", 429), ("groq", 413)])
+def test_a_request_above_the_limit_of_a_minute_is_too_long(provider: str, status: int) -> None:
+    """It is no use to wait with it, and no sign that the provider is asked too often."""
+    message = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 132819."
+    error = failed(provider, status, coded("rate_limit_exceeded", message=message), retry_after="20")
+
+    assert (error.status, error.refusal, error.retry_after) == (status, "context_length", None)
 
 
 @pytest.mark.parametrize(

@@ -226,10 +226,9 @@ def _thoughts(message: Json, name: str) -> bool:
 def _fail_if_told(value: Json, row: Row) -> None:
     status = value.get(row.status_field) if row.status_field else None
     if isinstance(status, dict) and (code := status.get("status_code")):
-        said = status.get("status_msg")
-        text = f"{row.name} reports an error: {said or 'no message'} ({code})"
+        text = f"{row.name} reports an error: {status.get('status_msg') or 'no message'} ({code})"
         means = row.statuses.get(code, 502) if isinstance(code, int) else 502
-        raise told_error(row.name, means, text, {"code": code, "message": said})
+        raise told_error(row.name, means, text, {"code": code, "message": text})
 
 
 def _takes(row: Row, lacks: frozenset[str]) -> Mapping[str, str] | None:
