@@ -318,6 +318,34 @@ def test_routes_are_made_and_changed_on_the_command_line(
     assert admin.get(ROUTES + name).status_code == 404
 
 
+def test_a_route_with_destinations_is_made_and_exported_on_the_command_line(
+    admin: httpx.Client, name: str, gateway: Server, tmp_path: Path
+) -> None:
+    """People are told of the first model and how many others there are; what is exported is right."""
+    model = with_key(name)["model"]
+    several = {"name": name, "endpoint_type": "llm/v1/chat", "destinations": [{"model": model}] * 3}
+
+    def routes(*arguments: str, text: str | None = None) -> str:
+        command = ("routes", "--uri", gateway.url, *arguments)
+        done = run_command(*command, env={"GATEWAY_API_KEY": ADMIN}, text=text)
+        assert done.returncode == 0, done.stderr
+        assert CANARY not in done.stdout + done.stderr
+        return done.stdout
+
+    shown = routes("create", "-", text=yaml.safe_dump(several))
+    (listed,) = [each for each in json.loads(routes("--json")) if each["name"] == name]
+    exported = routes("export", name)
+
+    assert "gpt-mock +2" in shown
+    assert [each["name"] for each in listed["destinations"]] == ["gpt-mock"] * 3
+    file = tmp_path / "exported.yaml"
+    file.write_text(exported)
+    variables = dict.fromkeys(found_variables(yaml.safe_load(exported)), "some-key")
+    assert len(variables) == 3
+    checked = run_command("check", str(file), env=variables)
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
+
+
 def test_of_several_routes_those_that_were_made_are_told_though_the_next_is_refused(
     admin: httpx.Client, name: str, gateway: Server
 ) -> None:
