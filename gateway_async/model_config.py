@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import (
     ConfigDict,
-    NonNegativeFloat,
+    Field,
     PositiveInt,
     SerializeAsAny,
     ValidationInfo,
@@ -79,7 +79,7 @@ class Destination(ConfigModel):
     """One of several models behind a route."""
 
     model: Model
-    weight: NonNegativeFloat = 1.0
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Its share of the calls, beside the others of its priority; 0: only when they can't answer."""
 
     priority: PositiveInt = 1

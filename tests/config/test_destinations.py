@@ -80,6 +80,7 @@ def test_a_route_says_which_models_may_answer(load: Load) -> None:
         ("provider: openai", "provider: opnai", 7, "destinations.1.model.provider", "did you mean 'openai'?"),
         ("openai_api_key: sk-1", "openai_api_key: $NOT", 10, "destinations.1.model.config.openai_api_key", "'NOT'"),
         ("weight: 3", "weight: -3", 11, "destinations.1.weight", "greater than or equal to 0"),
+        ("weight: 3", "weight: .inf", 11, "destinations.1.weight", "finite number"),
         ("priority: 2", "priority: 0", 5, "destinations.0.priority", "greater than 0"),
         (", config: {mistral_api_key: sk-2}", "", 12, "destinations.2.model", "needs a config: with mistral_api_key"),
         ("{model: {provider: offline, name: echo}, priority: 2}", "offline", 5, "destinations.0", "dictionary"),

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from gateway_async import schemas
 from gateway_async.base_models import SetLimitsModel
-from gateway_async.config import Endpoint, LimitsConfig
+from gateway_async.config import Endpoint, LimitsConfig, RouteConfig
 from gateway_async.config import Route as RouteInfo
 
 _POLICY = "; ".join(
@@ -149,6 +149,7 @@ def _schemas() -> Json:
         *(getattr(schemas, name) for name in schemas.__all__),
         RouteInfo,
         Endpoint,
+        RouteConfig,
         LimitsConfig,
         SetLimitsModel,
     ]
@@ -170,6 +171,8 @@ def _schemas() -> Json:
             "title": "Model",
             "description": "A route's name.",
         }
+    found["RouteConfig"] = _document_of_a_route(found["RouteConfig"])
+    found["ConfigModel"] = {"type": "object", "description": "A provider's settings, its key among them."}
     found["Error"] = _error(
         "detail", "What happened: a sentence, or for a field that is wrong a list of fields."
     )
@@ -179,6 +182,18 @@ def _schemas() -> Json:
         "required": ["error"],
     }
     return found
+
+
+def _document_of_a_route(configured: Json) -> Json:
+    """What a new route is described by: a configured one, whose type may come by either name."""
+    properties = configured["properties"]
+    return {
+        **configured,
+        "description": "A new route. It has `route_type`, or `endpoint_type`; and `model`, or `destinations`, which answer "
+        "for each other. Each model brings its provider's settings, under `config` or `<provider>_config`.",
+        "properties": {"route_type": properties["endpoint_type"], **properties},
+        "required": ["name"],
+    }
 
 
 def _error(key: str, text: str) -> Json:
@@ -239,9 +254,9 @@ def _routes(base: str, a: str, word: str, schema: str) -> Json:
     answer = {"application/json": _schema(schema)}
     token = {"name": "page_token", "in": "query", "required": False, "schema": {"type": "string"}}
     several = {"application/json": {"schema": _page_of(word, schema)}}
-    document: Json = {"schema": {"type": "object"}}
-    changed = (document, {"changes": _CHANGES, "changes of traffic": _CHANGES_OF_TRAFFIC})
-    made = (document, {word: _ROUTE, "several destinations": _SEVERAL})
+    changes = {"type": "object", "description": "Any key of a new route but its name; `null` takes one away."}
+    changed = ({"schema": changes}, {"changes": _CHANGES, "changes of traffic": _CHANGES_OF_TRAFFIC})
+    made = (_schema("RouteConfig"), {word: _ROUTE, "several destinations": _SEVERAL})
     return {
         base: {
             "get": _operation(f"list_{word}s", "Routes", f"A page of {word}s", several, parameters=[token]),
