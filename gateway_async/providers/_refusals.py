@@ -25,7 +25,6 @@ _CODES: Mapping[str, Refusal] = {
             "max_tokens_per_request",  # OpenAI's embeddings
             "payload_too_large",  # OpenRouter
             "request_too_large",  # Anthropic
-            "string_too_long",  # OpenRouter
             "tokens_limit_reached",  # GitHub Models
         ),
         "context_length",
@@ -40,7 +39,6 @@ _CODES: Mapping[str, Refusal] = {
             "input_guardrail_triggered",  # Databricks
             "moderation_blocked",  # OpenAI
             "output_guardrail_triggered",  # Databricks
-            "refusal",  # OpenRouter
             "responsibleaipolicyviolation",  # Azure
         ),
         "content_policy",
@@ -50,9 +48,14 @@ _CODES: Mapping[str, Refusal] = {
 
 _CODES_OF: Mapping[str, Mapping[str, Refusal]] = {
     "minimax": {"1026": "content_policy", "1027": "content_policy"},
+    "openrouter": {"string_too_long": "context_length", "refusal": "content_policy"},
     "zhipu": {"1261": "context_length", "1301": "content_policy"},
 }
-"""Provider → its numbers: https://platform.minimax.io/docs/api-reference/errorcode, https://docs.z.ai/api-reference/api-code."""
+"""Provider → codes that mean something else elsewhere, or nothing.
+
+https://platform.minimax.io/docs/api-reference/errorcode, https://openrouter.ai/docs/client-sdks/python/components/apierrortype,
+https://docs.z.ai/api-reference/api-code. (`string_too_long` is what pydantic calls any text that is.)
+"""
 
 _TOO_LONG = re.compile(
     "|".join(
@@ -148,7 +151,7 @@ _INNER = (
 
 _MARKS = ("code", "type", "status", "error_type", "error_code", "finishReason")
 _WORDS = ("message", "error", "detail", "msg", "err", "raw")
-_LONGEST = 2000
+_LONGEST = 1000
 """Characters of a text that are looked at."""
 
 
@@ -169,12 +172,12 @@ class Told:
             error: A body as JSON, or the part of it that is the error.
             said: Its words, if they are known already.
         """
-        codes, texts = set[str](), [said] if said else []
+        codes, texts = set[str](), [said]
         for part in _parts(error):
             codes |= {str(part[mark]).lower() for mark in _MARKS if isinstance(part.get(mark), str | int)}
             codes |= {"flagged_input"} & part.keys()
             texts += [part[name] for name in _WORDS if isinstance(part.get(name), str)]
-        return cls(frozenset(codes), tuple(text[:_LONGEST] for text in texts))
+        return cls(frozenset(codes), tuple({text[:_LONGEST] for text in texts}))
 
     def refusal(self, provider: str, status: int | None) -> Refusal | None:
         """Why the provider refuses what another may take; None where it does not, or fails for another reason.

@@ -198,14 +198,12 @@ CODES = {
     "exceed_context_size_error": "context_length",
     "max_tokens_per_request": "context_length",
     "request_too_large": "context_length",
-    "string_too_long": "context_length",
     "tokens_limit_reached": "context_length",
     "DataInspectionFailed": "content_policy",
     "content_filter": "content_policy",
     "content_policy_violation": "content_policy",
     "data_inspection_failed": "content_policy",
     "moderation_blocked": "content_policy",
-    "refusal": "content_policy",
 }
 
 
@@ -229,12 +227,15 @@ def test_a_refusal_is_known_by_its_code(provider: str) -> None:
         ("zhipu", "1301", "content_policy"),
         ("zhipu", "1261", "context_length"),
         ("minimax", 1026, "content_policy"),
+        ("openrouter", "string_too_long", "context_length"),
+        ("openrouter", "refusal", "content_policy"),
         ("openai", "1301", None),
         ("openai", 1026, None),
+        ("openai", "refusal", None),
     ],
 )
-def test_a_number_means_what_its_provider_says(provider: str, code: str | int, refusal: str | None) -> None:
-    """The same number is somebody else's for something else."""
+def test_a_code_means_what_its_provider_says(provider: str, code: str | int, refusal: str | None) -> None:
+    """The same code is somebody else's for something else."""
     assert failed(provider, 400, coded(code)).refusal == refusal
 
 
@@ -255,6 +256,17 @@ def test_a_refusal_is_the_callers_whatever_its_status(provider: str) -> None:
         assert "credentials" not in error.message
 
     assert failed(provider, 403, coded("forbidden")).status == 502
+
+
+def test_a_field_that_is_too_long_is_an_ordinary_mistake() -> None:
+    """Pydantic, which stands behind many servers, calls any text so."""
+    wrong = {
+        "type": "string_too_long",
+        "loc": ["body", "user"],
+        "msg": "String should have at most 64 characters",
+    }
+
+    assert failed("mistral", 422, {"detail": [wrong]}).refusal is None
 
 
 def test_databricks_passes_on_why_a_model_of_somebody_else_refuses() -> None:
