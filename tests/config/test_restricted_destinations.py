@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from gateway_async.config import RouteConfig
+from gateway_async.call import Caller
+from gateway_async.config import GatewayConfig, RouteConfig
 from gateway_async.errors import InvalidRequest
+from gateway_async.live.hosting import host
 from gateway_async.live.restricted import MOST_DESTINATIONS, restricted_route, written_plainly
 from gateway_async.live.stored_routes import StoredRoutes, Unsealed
 from gateway_async.secrets import secrets_in
@@ -254,3 +256,17 @@ def test_destinations_are_changed_as_one_whole(before: Json, changes: Json, afte
     merged = STORED.merged(STORED.store("mine", before), changes)
 
     assert merged == {key: value for key, value in after.items() if value is not None}
+
+
+async def test_the_audit_log_names_every_destination() -> None:
+    """What the route's calls may reach from now on; no setting of it."""
+    live, changes = host(GatewayConfig(routes=[]), store=None, path=None, trusted=True)
+    try:
+        await changes.create_route(SEVERAL, Caller(admin=True))
+        await changes.update_route("mine", {"destinations": [ECHO]}, Caller(admin=True))
+        updated, created = await live.store.audit.read()
+    finally:
+        await live.aclose()
+
+    assert created.detail == "llm/v1/chat, openai/some-model, anthropic/m, offline/echo"
+    assert updated.detail == "destinations; llm/v1/chat, offline/echo"
