@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_async.call import Call
-from gateway_async.config import Balance
+from gateway_async.traffic_config import Balance
 from gateway_async.policies.balance import BALANCES, Pick
 from gateway_async.policies.target import Load, Target
 
