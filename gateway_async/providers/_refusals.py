@@ -57,61 +57,60 @@ https://platform.minimax.io/docs/api-reference/errorcode, https://openrouter.ai/
 https://docs.z.ai/api-reference/api-code. (`string_too_long` is what pydantic calls any text that is.)
 """
 
+# Phrases are in small letters and begin with a letter: both make searching for them several times quicker.
 _TOO_LONG = re.compile(
     "|".join(
         (
-            r"\bmaximum context length\b",  # OpenAI, DeepSeek, Mistral, vLLM, OpenRouter
-            r"\bexceed(s|ed)? (the |max )?(model'?s |available )?context (length|limit|size|window)\b",  # most
-            r"\bprompt is too long\b",  # Anthropic, Fireworks, AI21
-            r"\binput is too long for requested model\b",  # Bedrock
-            r"\btoo many input tokens\b",  # Bedrock: Titan
-            r"\binput tokens exceeded\b",  # Bedrock: Nova
-            r"\bmalformed input request: (#/(texts/\d+|inputText|prompt): )?expected maxLength\b",  # Bedrock
-            r"\binput token count\b.{0,40}\b(exceeds?|but (the )?model (only )?supports)\b",  # Google, Together AI
-            r"\brequest payload size exceeds the limit\b",  # Google
-            r"\btoo many tokens: (total number of tokens|size limit exceeded)\b",  # Cohere
-            r"\bmaximum prompt length is \d",  # xAI
-            r"\breduce the length of (the|your) (messages|prompt|input)\b",  # OpenAI, Groq, Cerebras
-            r"\blonger than the (model'?s context|maximum model) length\b",  # SGLang, Together AI, vLLM
-            r"\bexceeds the maximum allowed (input )?length\b",  # SGLang
-            r"\b(greater than the context length|loaded with context length of only)\b",  # LM Studio
-            r"\btoo large to process\b.{0,40}\bbatch size\b",  # llama.cpp
-            r"\bexceeded model token limit\b",  # Moonshot
-            r"\bcontext window exceeds limit\b",  # MiniMax
-            r"\brange of input length should be\b",  # DashScope
-            r"\bprompt exceeds max(imum)? length\b",  # Zhipu
+            r"maximum context length\b",  # OpenAI, DeepSeek, Mistral, vLLM, OpenRouter
+            r"exceed(s|ed)? (the |max )?(model'?s |available )?context (length|limit|size|window)\b",  # most
+            r"prompt is too long\b",  # Anthropic, Fireworks, AI21
+            r"input is too long for requested model\b",  # Bedrock
+            r"too many input tokens\b",  # Bedrock: Titan
+            r"input tokens exceeded\b",  # Bedrock: Nova
+            r"malformed input request: (#/(texts/\d+|inputtext|prompt): )?expected maxlength\b",  # Bedrock
+            r"input token count\b.{0,40}\b(exceeds?|but (the )?model (only )?supports)\b",  # Google, Together AI
+            r"request payload size exceeds the limit\b",  # Google
+            r"too many tokens: (total number of tokens|size limit exceeded)\b",  # Cohere
+            r"maximum prompt length is \d",  # xAI
+            r"reduce the length of (the|your) (messages|prompt|input)\b",  # OpenAI, Groq, Cerebras
+            r"longer than the (model'?s context|maximum model) length\b",  # SGLang, Together AI, vLLM
+            r"exceeds the maximum allowed (input )?length\b",  # SGLang
+            r"(greater than the context length|loaded with context length of only)\b",  # LM Studio
+            r"too large to process\b.{0,40}\bbatch size\b",  # llama.cpp
+            r"exceeded model token limit\b",  # Moonshot
+            r"context window exceeds limit\b",  # MiniMax
+            r"range of input length should be\b",  # DashScope
+            r"prompt exceeds max(imum)? length\b",  # Zhipu
             r"`inputs` (tokens \+|must have less than \d+ tokens)",  # Text Generation Inference, Together AI
             r"^error: prompt token count\b",  # MosaicML
             # OpenAI: a field of the prompt, and not the name of a tool.
             r"^invalid '((messages\[\d+\]\.content(\[\d+\]\.text)?)|(input|prompt)(\[\d+\])?)': string too long\b",
         )
-    ),
-    re.IGNORECASE,
+    )
 )
 
-_LARGER_THAN_THE_LIMIT = re.compile(r"^request too large for\b", re.IGNORECASE)
+_LARGER_THAN_THE_LIMIT = re.compile(r"^request too large for\b")
 """OpenAI and Groq: one request needs more tokens than the account may use in a minute. Waiting is of no use."""
 
 _NOT_ALLOWED = re.compile(
     "|".join(
         (
-            r"\bcontent management policy\b",  # Azure
-            r"\bas a result of our safety system\b",  # OpenAI
-            r"\bflagged as potentially violating\b",  # OpenAI
-            r"\bblocked by (the |our )?content filter",  # Anthropic
-            r"\bviolates? Google's Responsible AI practices\b",  # Vertex AI
-            r"\bblocked (input|output): ",  # Cohere
-            r"\binput was flagged for\b",  # OpenRouter
+            r"content management policy\b",  # Azure
+            r"as a result of our safety system\b",  # OpenAI
+            r"flagged as potentially violating\b",  # OpenAI
+            r"blocked by (the |our )?content filter",  # Anthropic
+            r"violates? google's responsible ai practices\b",  # Vertex AI
+            r"blocked (input|output): ",  # Cohere
+            r"input was flagged for\b",  # OpenRouter
             r"^request blocked: ",  # OpenRouter
-            r"\bcontent violates usage guidelines\b",  # xAI
-            r"\bcontent exists risk\b",  # DeepSeek
-            r"\bmay contain inappropriate content\b",  # DashScope
-            r"\brejected because it was considered high risk\b",  # Moonshot
-            r"\b(in|out)put new_sensitive\b",  # MiniMax
-            r"\bpotentially unsafe or sensitive content\b",  # Zhipu
+            r"content violates usage guidelines\b",  # xAI
+            r"content exists risk\b",  # DeepSeek
+            r"may contain inappropriate content\b",  # DashScope
+            r"rejected because it was considered high risk\b",  # Moonshot
+            r"(in|out)put new_sensitive\b",  # MiniMax
+            r"potentially unsafe or sensitive content\b",  # Zhipu
         )
-    ),
-    re.IGNORECASE,
+    )
 )
 
 _WITHOUT_END = frozenset(
@@ -132,11 +131,10 @@ _WITHOUT_END_OF: Mapping[str, frozenset[str]] = {"zhipu": frozenset({"1112", "11
 _OF_ACCOUNT = re.compile(
     "|".join(
         (
-            r"\bcredit balance is too low\b",  # Anthropic
-            r"^incorrect API key provided\b",  # xAI
+            r"credit balance is too low\b",  # Anthropic
+            r"^incorrect api key provided\b",  # xAI
         )
-    ),
-    re.IGNORECASE,
+    )
 )
 """Words under 400 that blame the account and not the request."""
 
@@ -163,6 +161,7 @@ class Told:
     """In small letters, wherever in it they stand."""
 
     texts: tuple[str, ...] = ()
+    """In small letters too."""
 
     @classmethod
     def by(cls, error: Any, said: str = "") -> "Told":
@@ -177,7 +176,7 @@ class Told:
             codes |= {str(part[mark]).lower() for mark in _MARKS if isinstance(part.get(mark), str | int)}
             codes |= {"flagged_input"} & part.keys()
             texts += [part[name] for name in _WORDS if isinstance(part.get(name), str)]
-        return cls(frozenset(codes), tuple({text[:_LONGEST] for text in texts}))
+        return cls(frozenset(codes), tuple({text[:_LONGEST].lower() for text in texts}))
 
     def refusal(self, provider: str, status: int | None) -> Refusal | None:
         """Why the provider refuses what another may take; None where it does not, or fails for another reason.
