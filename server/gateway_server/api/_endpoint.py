@@ -68,12 +68,11 @@ class ModelEndpoint:
     async def _stream(
         self, entry: RouteEntry, data: dict[str, Any], scope: Scope, receive: Receive, send: Send
     ) -> None:
+        timeout = timeout_of(scope)
         with self.watches.watch(receive) as caller:
             out = self.heartbeats.begin(send)
             try:
-                answering = self.gateway.handle(
-                    entry, data, caller=caller_of(scope), timeout=timeout_of(scope)
-                )
+                answering = self.gateway.handle(entry, data, caller=caller_of(scope), timeout=timeout)
                 await send_events(out, answering, self.dialect)
             except asyncio.CancelledError:
                 if not out.begun:
