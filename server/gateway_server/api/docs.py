@@ -16,6 +16,7 @@ from gateway_async import schemas
 from gateway_async.base_models import SetLimitsModel
 from gateway_async.config import Endpoint, LimitsConfig, RouteConfig
 from gateway_async.config import Route as RouteInfo
+from gateway_async.keys.changes import NewKey
 
 _POLICY = "; ".join(
     (
@@ -152,6 +153,7 @@ def _schemas() -> Json:
         RouteConfig,
         LimitsConfig,
         SetLimitsModel,
+        NewKey,
     ]
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
@@ -171,6 +173,12 @@ def _schemas() -> Json:
             "title": "Model",
             "description": "A route's name.",
         }
+    found["SetLimitsModel"]["properties"]["limits"]["items"] = _ref("Limit")
+    per = [
+        {"required": [counted], "properties": {counted: {"type": "integer"}}}
+        for counted in ("calls", "tokens")
+    ]
+    found["Limit"] = {**found["Limit"], "required": ["renewal_period"], "anyOf": per}
     found["RouteConfig"] = _document_of_a_route(found["RouteConfig"])
     found["ConfigModel"] = {"type": "object", "description": "A provider's settings, its key among them."}
     found["Error"] = _error(
@@ -219,7 +227,7 @@ def _paths() -> Json:
     ):
         answers: Json = {"application/json": _schema(f"{kind}Response")}
         if kind != "Embedding":
-            answers["text/event-stream"] = {"schema": _ref(f"{kind}Chunk")}
+            answers["text/event-stream"] = {"schema": _event_of(_ref(f"{kind}Chunk"), end="[DONE]")}
         named = {name: {"model": kind.lower(), **example} for name, example in examples.items()}
         paths[path] = {
             "post": _operation(
@@ -231,9 +239,12 @@ def _paths() -> Json:
                 error="OpenAIError",
             )
         }
-    paths["/v1/models"] = {"get": _operation("models", "OpenAI's API", "The routes, as models", _OBJECT)}
+    of_openai, error = "OpenAI's API", "OpenAIError"
+    paths["/v1/models"] = {
+        "get": _operation("models", of_openai, "The routes, as models", _OBJECT, error=error)
+    }
     paths["/v1/models/{name}"] = {
-        "get": _operation("model", "OpenAI's API", "A route, as a model", _OBJECT, name=True)
+        "get": _operation("model", of_openai, "A route, as a model", _OBJECT, name=True, error=error)
     }
     for base, a, word, schema in (
         ("/api/2.0/gateway/routes/", "a", "route", "Route"),
@@ -254,7 +265,11 @@ def _routes(base: str, a: str, word: str, schema: str) -> Json:
     answer = {"application/json": _schema(schema)}
     token = {"name": "page_token", "in": "query", "required": False, "schema": {"type": "string"}}
     several = {"application/json": {"schema": _page_of(word, schema)}}
-    changes = {"type": "object", "description": "Any key of a new route but its name; `null` takes one away."}
+    changes = {
+        "type": "object",
+        "minProperties": 1,
+        "description": "Any key of a new route but its name; `null` takes one away.",
+    }
     changed = ({"schema": changes}, {"changes": _CHANGES, "changes of traffic": _CHANGES_OF_TRAFFIC})
     made = (_schema("RouteConfig"), {word: _ROUTE, "several destinations": _SEVERAL})
     return {
@@ -295,7 +310,7 @@ def _limits(base: str, a: str, word: str) -> Json:
 
 
 def _keys() -> Json:
-    base, body = "/api/2.0/gateway/keys/", ({"schema": {"type": "object"}}, {"key": _KEY})
+    base, body = "/api/2.0/gateway/keys/", (_schema("NewKey"), {"key": _KEY})
     return {
         base: {
             "get": _operation("list_keys", "Keys", "Every key, without itself", _OBJECT),
@@ -312,7 +327,7 @@ def _invocation(prefix: str, word: str) -> Json:
     kinds = ("Chat", "Completion", "Embedding")
     answers = {
         "application/json": {"schema": {"anyOf": [_ref(f"{kind}Response") for kind in kinds]}},
-        "text/event-stream": {"schema": {"anyOf": [_ref("ChatChunk"), _ref("CompletionChunk")]}},
+        "text/event-stream": {"schema": _event_of({"anyOf": [_ref("ChatChunk"), _ref("CompletionChunk")]})},
     }
     body = {"schema": {"anyOf": [_ref(f"{kind}RequestWithoutModel") for kind in kinds]}}
     return _operation(
@@ -358,6 +373,14 @@ def _operation(
         }
         found["requestBody"] = {"required": True, "content": {"application/json": content}}
     return found
+
+
+def _event_of(chunk: Json, *, end: str | None = None) -> Json:
+    """One event of a stream; the last has a mark for its data where the dialect has one."""
+    data: Json = {"type": "string", "contentMediaType": "application/json", "contentSchema": chunk}
+    if end is not None:
+        data = {"anyOf": [{"const": end}, data]}
+    return {"type": "object", "required": ["data"], "properties": {"data": data}}
 
 
 def _page_of(word: str, schema: str) -> Json:

@@ -1,0 +1,61 @@
+"""The running server held to its own `/openapi.json` by schemathesis: requests made from the document, and against it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.configs import ADMIN, offline
+from tests.support.server import ROOT, environment, running
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "missing_required_header",
+    "unsupported_method",
+    "allow_header_conformance",
+    "use_after_free",
+    "ensure_resource_availability",
+    "ignored_auth",
+)
+"""All but one: which names and periods are good is said in words."""
+
+TAGS = {
+    "calls": ("Call a route", "OpenAI's API", "Limits", "Server"),
+    "changes": ("Routes", "Limits", "Keys"),
+}
+"""Apart, so that no route that is made here is called: some would lead out of this machine."""
+
+EXAMPLES = 6
+"""For each operation, beside those of the document and of the bounds that it names."""
+
+
+@pytest.mark.parametrize("tags", TAGS)
+def test_the_server_does_what_its_document_says(tmp_path: Path, tags: str) -> None:
+    """Nothing is answered with 500, nothing that the document does not have; what it forbids is refused."""
+    config = {"endpoints": [offline(kind, kind) for kind in ("chat", "completions", "embeddings")]}
+    with running(tmp_path, config, env={"GATEWAY_ADMIN_KEY": ADMIN}) as server:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
+                *("--header", f"Authorization: Bearer {ADMIN}", "--checks", ",".join(CHECKS)),
+                *(part for tag in TAGS[tags] for part in ("--include-tag", tag)),
+                *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES)),
+                *("--seed", "1", "--no-shrink", "--warnings", "off", "--request-timeout", "30"),
+            ],
+            cwd=tmp_path,
+            env=environment({"PYTHONPATH": str(ROOT)}),
+            capture_output=True,
+            text=True,
+            timeout=110,
+        )
+        log = server.log
+
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert "Traceback" not in log, log[-3000:]
+    assert ADMIN not in log
