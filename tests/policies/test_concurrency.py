@@ -13,6 +13,7 @@ from gateway_async.call import Answer, Call, Handler, StreamAnswer
 from gateway_async.config import RouteConfig, RouteType
 from gateway_async.config_file import load_config
 from gateway_async.errors import (
+    ConfigError,
     GatewayError,
     Unavailable,
     UpstreamRefused,
@@ -397,3 +398,9 @@ async def test_what_was_learnt_stays_when_the_route_changes(upstream: MockUpstre
             upstream.open_gate()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert sum(isinstance(result, Answer) for result in results) == passes
+
+
+def test_a_server_does_not_adapt() -> None:
+    """It has many providers, and follows none; the error says where the word belongs."""
+    with pytest.raises(ConfigError, match="adaptive is for routes"):
+        load_config({"endpoints": [], "server": {"concurrency": {"max": 5, "adaptive": True}}})

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,11 +17,14 @@ from gateway_server.disconnect import LeaveWatches
 from gateway_server.mount import path_within
 from gateway_server.responses import CUT_SHORT, LEFT, send_error
 
+MOST_HELD = 2**16
+"""Bytes of a body that are read before its turn."""
+
 
 class Pressure:
     """Let so many calls of models in at once, have others wait for their turn, and refuse those beyond with 503.
 
-    Nothing of a body is asked for before its turn. Whatever calls no model passes: an operator gets in at any time.
+    Long bodies are not read before their turn. Whatever calls no model passes: an operator gets in at any time.
 
     Args:
         app: What is behind.
@@ -55,7 +59,7 @@ class Pressure:
         self, places: Places, scope: Scope, receive: Receive, send: Send
     ) -> tuple[Scope, Receive] | None:
         """The request, once it has a place; None: it has none, and its caller is told."""
-        dialect, held = dialect_of(path_within(scope)), _Held(receive)
+        dialect, held = dialect_of(path_within(scope)), _Held(scope, receive)
         try:
             timeout = timeout_of(scope)
             deadline = None if timeout is None else time.monotonic() + timeout
@@ -74,29 +78,31 @@ class Pressure:
 class _Held:
     """What a caller sends while it waits: held for whoever reads its body, so that its leaving can be seen before.
 
-    No more than one message is: what the server behind `receive` would hold otherwise. A caller whose body is longer
-    than that is seen to have left when it has its turn.
+    Only a short body is. Of a longer one the server behind `receive` takes no more than it does of any that nobody
+    reads, and its caller is seen to have left when it has its turn.
     """
 
-    __slots__ = ("_message", "_receive")
+    __slots__ = ("_messages", "_receive", "_short")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
-        self._message: Message | None = None
+        self._messages: deque[Message] = deque()
+        self._short = any(
+            name == b"content-length" and value.isdigit() and len(value) < 8 and int(value) <= MOST_HELD
+            for name, value in scope["headers"]
+        )
 
     async def __call__(self) -> Message:
         """The next message."""
-        message, self._message = self._message, None
-        return await self._receive() if message is None else message
+        return self._messages.popleft() if self._messages else await self._receive()
 
     async def listen(self) -> Message:
-        """A message that is given again to whoever reads; after it the one that tells of the caller's leaving."""
-        if self._message is None:
-            self._message = await self._receive()
-            return self._message
-        if self._message.get("more_body"):
+        """A message that is given again to whoever reads."""
+        if not self._short:
             await asyncio.get_running_loop().create_future()  # until the turn comes
-        return await self._receive()
+        message = await self._receive()
+        self._messages.append(message)
+        return message
 
 
 def _with_what_is_left(scope: Scope, deadline: float) -> Scope:
