@@ -30,11 +30,12 @@ from gateway_async.tasks import ended
 from gateway_server.api import docs, health, invocations, keys, limits, openai, routes
 from gateway_server.audit import Refusals
 from gateway_server.dialects import dialect_of
-from gateway_server.middleware.access_log import AccessLines, AccessLog
+from gateway_server.middleware.access_log import AccessLines
 from gateway_server.middleware.auth import Auth, Unkeyed
 from gateway_server.middleware.body_limit import BodyLimit
+from gateway_server.middleware.envelope import Envelope
+from gateway_server.middleware.model_calls import ModelCalls
 from gateway_server.middleware.pressure import Pressure, places_of
-from gateway_server.middleware.request_id import RequestId
 from gateway_server.mount import mounted, path_within
 from gateway_server.reload import read, watch
 from gateway_server.responses import LEFT, error_headers
@@ -81,10 +82,10 @@ class GatewayApp(Starlette):
         self.keys = KeyRing(None if kept is None else kept.keys, revision=lambda: self.live.revision)
         self.keys.configure(config.api_keys, os.environ.get(ADMIN_KEY))
         self.refusals = Refusals(lambda: None if kept is None else kept.audit)
+        of_models = [*invocations.routes(self.live), *openai.routes(self.live)]
         super().__init__(
             routes=[
-                *invocations.routes(self.live),
-                *openai.routes(self.live),
+                *of_models,
                 *health.routes(),
                 *limits.routes(self.live, self.changes),
                 *keys.routes(KeyChanges(kept, lambda: self.keys.own, self.live.changed)),
@@ -92,8 +93,7 @@ class GatewayApp(Starlette):
                 *docs.routes(),
             ],
             middleware=[
-                Middleware(RequestId),
-                *([Middleware(AccessLog, lines=self._access_lines)] if access_log else []),
+                Middleware(Envelope, lines=self._access_lines if access_log else None),
                 Middleware(
                     Auth,
                     ring=self.keys,
@@ -102,12 +102,12 @@ class GatewayApp(Starlette):
                 ),
                 Middleware(Pressure, places=lambda: self._places),
                 Middleware(BodyLimit, max_bytes=lambda: self._body_limit),
+                Middleware(ModelCalls, routes=of_models),
             ],
             exception_handlers={
                 GatewayError: _on_gateway_error,
                 HTTPException: _on_http_error,
                 ClientDisconnect: _on_left,
-                Exception: _on_bug,
             },
             lifespan=lifespan(self),
         )
@@ -313,7 +313,3 @@ def _methods_at(request: Request) -> list[str]:
 async def _on_left(request: Request, error: Exception) -> Response:
     """For nobody to read: the caller left before its body was whole."""
     return Response(status_code=LEFT.status)
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    return await _on_gateway_error(request, GatewayError("the gateway failed; its log says why"))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 FLUSH_SECONDS = 0.1
 """Lines are written together this often: a write for each would cost more than all else that the log does."""
@@ -20,13 +20,22 @@ class AccessLines:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._second, self._stamp = 0, ""
 
-    def add(self, text: str) -> None:
-        """Have a line written soon, with the time before it."""
+    def add(self, scope: Scope, status: int, seconds: float) -> None:
+        """Have a line written soon: who asked for what, the status, how long it took, the request's id.
+
+        Nothing of a body or a header. Status 0 is that of a caller who left before there was an answer.
+        """
         now = time.time()
         second = int(now)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        self._lines.append(f"{self._stamp},{int((now - second) * 1000):03d} INFO {text}")
+        client, path = scope.get("client"), scope["path"]
+        if not (path.isascii() and path.isprintable()):
+            path = path.encode("unicode_escape").decode()
+        self._lines.append(
+            f"{self._stamp},{int((now - second) * 1000):03d} INFO {client[0] if client else '-'} {scope['method']} "
+            f"{path} {status or 'left'} {seconds * 1000:.1f}ms {scope['request_id'].decode('latin-1')}"
+        )
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
@@ -38,36 +47,3 @@ class AccessLines:
         lines, self._lines = self._lines, []
         if lines:
             _log.info("\n".join(lines))
-
-
-class AccessLog:
-    """Log who asked for what, the status, how long it took and the request's id. Nothing of a body or a header."""
-
-    def __init__(self, app: ASGIApp, *, lines: AccessLines) -> None:
-        self.app = app
-        self.lines = lines
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        began = time.perf_counter()
-        status: int | str = "left"
-
-        async def send_and_see(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_and_see)
-        finally:
-            client, path = scope.get("client"), scope["path"]
-            if not (path.isascii() and path.isprintable()):
-                path = path.encode("unicode_escape").decode()
-            took = (time.perf_counter() - began) * 1000
-            request_id = scope.get("request_id", b"-").decode("latin-1")
-            self.lines.add(
-                f"{client[0] if client else '-'} {scope['method']} {path} {status} {took:.1f}ms {request_id}"
-            )

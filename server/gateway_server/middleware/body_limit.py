@@ -1,6 +1,6 @@
 """How large a request's body may be."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,28 +17,42 @@ class BodyLimit:
         self.app = app
         self.max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
-            await self.app(scope, receive, send)
-            return
-        announced, most = 0, self.max_bytes()
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit():
-                announced = int(value) if len(value) < 19 else most + 1
-        size = 0
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # No coroutine of its own: it gives that of what is behind.
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            most = self.max_bytes()
+            announced = _announced(scope, most)
+            if announced is None or announced > most:
+                receive = _bounded(receive, announced or 0, most)
+        return self.app(scope, receive, send)
 
-        async def receive_bounded() -> Message:
-            nonlocal size
-            if announced > most:
+
+def _announced(scope: Scope, most: int) -> int | None:
+    """How long the body is, which the server sees to; None where its end is not known."""
+    length = None
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            length = int(value) if len(value) < 19 else most + 1
+        elif name == b"transfer-encoding":
+            return None
+    return length
+
+
+def _bounded(receive: Receive, announced: int, most: int) -> Receive:
+    size = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal size
+        if announced > most:
+            raise _too_large(most)
+        message = await receive()
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            if size > most:
                 raise _too_large(most)
-            message = await receive()
-            if message["type"] == "http.request":
-                size += len(message.get("body", b""))
-                if size > most:
-                    raise _too_large(most)
-            return message
+        return message
 
-        await self.app(scope, receive_bounded, send)
+    return receive_bounded
 
 
 def _too_large(most: int) -> RequestTooLarge:
