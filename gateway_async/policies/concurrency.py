@@ -99,7 +99,7 @@ class _Bounded:
 
 def _is_overload(failed: BaseException | None, call: Call) -> bool:
     """Whether a failure says that the provider has too much to do."""
-    if not isinstance(failed, UpstreamError):
+    if not isinstance(failed, UpstreamError) or not failed.passes:  # a bill that is not paid is no overload
         return False
     reason = reason_of(failed)
     if reason == "timeout":

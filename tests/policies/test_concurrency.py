@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway_async.call import Answer, Call, Handler, StreamAnswer
+from gateway_async.call import Answer, Call, Handler, Headers, StreamAnswer
 from gateway_async.config import RouteConfig, RouteType
 from gateway_async.config_file import load_config
 from gateway_async.errors import (
@@ -248,6 +250,94 @@ async def test_a_route_that_counts_nothing_has_nothing_around_it(upstream: MockU
     assert with_concurrency(inner, plain, PlacesByRoute()) is inner
 
 
+class Words:
+    """A stream of two batches, which takes a round of the loop for each and may fail in the second."""
+
+    headers: Headers = ()
+
+    def __init__(self, *, fails: bool) -> None:
+        self._fails = fails
+        self._left = 2
+
+    def __aiter__(self) -> "Words":
+        return self
+
+    async def __anext__(self) -> Sequence[bytes]:
+        await asyncio.sleep(0)
+        self._left -= 1
+        if self._left == 0 and self._fails:
+            raise UpstreamTimeout("no")
+        if self._left < 0:
+            raise StopAsyncIteration
+        return [b"{}"]
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+
+
+async def outcome(call: Call) -> Answer | StreamAnswer:
+    """What a call's data asks for."""
+    await asyncio.sleep(0)
+    match call.data["asks"]:
+        case "failure":
+            raise UpstreamTimeout("no")
+        case "silence":
+            await asyncio.Event().wait()
+        case "stream" | "closed stream":
+            return Words(fails=False)
+        case "broken stream":
+            return Words(fails=True)
+    return Answer(b"{}")
+
+
+OUTCOMES = st.sampled_from(["answer", "failure", "silence", "stream", "closed stream", "broken stream"])
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.tuples(OUTCOMES, st.one_of(st.none(), st.integers(0, 12)), st.integers(0, 3)), max_size=12),
+    st.booleans(),
+)
+def test_every_place_comes_back(visits: list[tuple[str, int | None, int]], adapts: bool) -> None:
+    """Whatever becomes of the calls, and at whatever moment their callers leave."""
+    places = PlacesByRoute()
+    concurrency = {"max": 2, "queue": 3, "queue_seconds": LONG, "adaptive": adapts}
+    (config,) = configured(upstream_route("chat", "chat", "http://127.0.0.1:9", concurrency=concurrency))
+    assert config.concurrency is not None
+    handler = with_concurrency(outcome, config, places)
+
+    async def visit(asks: str) -> None:
+        answer = await handler(Call("chat", RouteType.LLM_V1_CHAT, {"asks": asks}, stream=False))
+        if isinstance(answer, Answer):
+            return
+        try:
+            if asks != "closed stream":
+                async for _ in answer:
+                    pass
+        finally:
+            await answer.aclose()
+
+    async def run() -> None:
+        tasks = []
+        leaves: dict[asyncio.Task[None], int] = {}
+        for asks, leaving, pause in visits:
+            task = asyncio.create_task(visit(asks))
+            tasks.append(task)
+            leaves[task] = 40 if leaving is None else leaving
+            for _ in range(pause):
+                await asyncio.sleep(0)
+        for moment in range(41):
+            for task in tasks:
+                if leaves[task] == moment:
+                    task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+    left = places.of("chat", config.concurrency)
+    assert (left.taken, left.waiting) == (0, 0)
+
+
 class Provider:
     """A provider that takes so many calls at once, and says so to those beyond; each takes a few rounds of the loop."""
 
@@ -331,6 +421,13 @@ async def at_once(handler: Handler) -> int:
     return seen.result()
 
 
+def out_of_credit() -> UpstreamRefused:
+    """A refusal that no time heals."""
+    failed = UpstreamRefused("no", upstream_status=429, status=429)
+    failed.passes = False
+    return failed
+
+
 @pytest.mark.parametrize(
     ("failure", "lowers"),
     [
@@ -339,11 +436,12 @@ async def at_once(handler: Handler) -> int:
         (UpstreamUnavailable("no", upstream_status=529), True),
         (UpstreamTimeout("no"), True),
         (UpstreamRefused("no", upstream_status=400), False),
+        (out_of_credit(), False),
         (UpstreamUnavailable("can't be reached"), False),
         (GatewayError("a bug"), False),
         (asyncio.CancelledError(), False),
     ],
-    ids=["429", "503", "529", "time-out", "400", "unreachable", "ours", "caller left"],
+    ids=["429", "503", "529", "time-out", "400", "no credit", "unreachable", "ours", "caller left"],
 )
 async def test_an_adaptive_route_lets_fewer_through_after_an_overload(
     failure: BaseException, lowers: bool
