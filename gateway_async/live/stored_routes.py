@@ -85,9 +85,9 @@ class StoredRoutes:
         kept = {key: value for key, value in written_plainly(document).items() if value is not None}
         models = _models(kept)
         settings = [model.get("config") or {} for model in models]
-        open_ = [{key: value for key, value in model.items() if key != "config"} for model in models]
+        bare = [{key: value for key, value in model.items() if key != "config"} for model in models]
         sealed = self._vault.seal({_SEVERAL: settings} if _SEVERAL in kept else settings[0])
-        return StoredRoute(name=name, document=_with_models(kept, open_), sealed=sealed, revision=revision)
+        return StoredRoute(name=name, document=_with_models(kept, bare), sealed=sealed, revision=revision)
 
     def document(self, stored: StoredRoute) -> Json:
         """The document, with providers' settings.
