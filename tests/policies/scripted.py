@@ -15,6 +15,7 @@ from gateway_async.config_file import load_config
 from gateway_async.errors import (
     GatewayError,
     InvalidRequest,
+    NotSupported,
     UpstreamError,
     UpstreamInvalid,
     UpstreamRefused,
@@ -91,8 +92,12 @@ FAILURES: dict[str, Callable[[], GatewayError]] = {
     "too long": lambda: _of(UpstreamRefused, 400, refusal="context_length"),
     "forbidden": lambda: _of(UpstreamRefused, 400, refusal="content_policy"),
     "cannot carry": lambda: InvalidRequest.field("tools", "nothing for it"),
+    "cannot stream": lambda: NotSupported("no streams"),
 }
 """What a destination may do beside answering."""
+
+NEVER_SENT = {"cannot carry", "cannot stream"}
+"""What is known before anything is sent."""
 
 REASONS = {
     **dict.fromkeys(("500", "503", "unreached", "broken off", "garbage", "401", "404"), "failure"),

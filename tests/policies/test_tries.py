@@ -14,6 +14,7 @@ from gateway_async.errors import GatewayError, InvalidRequest, RateLimited, Unav
 from tests.policies.scripted import (
     FAILURES,
     MAY_PASS,
+    NEVER_SENT,
     OK,
     REASONS,
     World,
@@ -51,10 +52,10 @@ def test_each_failure_goes_elsewhere_only_where_the_route_says_so(outcome: str) 
     for falls in ([], *([each] for each in EVERY), EVERY):
         world = World({"a": [outcome]})
         told = ask(world, "a", "b", fallback_on=falls)
-        goes_on = outcome == "cannot carry" or reason in falls
+        goes_on = outcome in NEVER_SENT or reason in falls
         assert world.order == ("ab" if goes_on else "a"), falls
         assert isinstance(told, Answer) is goes_on
-        assert attempts(told) == len(world.order) - (outcome == "cannot carry")
+        assert attempts(told) == len(world.order) - (outcome in NEVER_SENT)
 
 
 @pytest.mark.parametrize("outcome", FAILURES)
@@ -65,7 +66,7 @@ def test_only_what_may_pass_is_tried_again(outcome: str) -> None:
     assert isinstance(told, GatewayError)
     again = outcome in MAY_PASS and outcome != "429 for 60"
     assert world.order == ("aaa" if again else "a")
-    assert attempts(told) == (0 if outcome == "cannot carry" else len(world.order))
+    assert attempts(told) == (0 if outcome in NEVER_SENT else len(world.order))
 
 
 def test_without_retry_nobody_is_asked_twice() -> None:
@@ -279,6 +280,24 @@ def test_a_destination_that_fails_is_left_alone_and_comes_back() -> None:
     assert len(world.asked) == 300 + failed
 
 
+@pytest.mark.parametrize("outcome", FAILURES)
+def test_a_breaker_counts_what_is_the_destinations_failure(outcome: str) -> None:
+    """Not what it refuses, nor that it is asked too often; but a limit that does not end with time."""
+    world = World({"a": [outcome] * 3})
+
+    async def run() -> bool:
+        route = world.route("a", breaker={"failures": 3})
+        for _ in range(3):
+            await _outcome(route(a_call()))
+            await asyncio.sleep(100)
+        (target,) = targets_of(route)
+        assert target.breaker is not None
+        return target.breaker.rests(asyncio.get_running_loop().time() - 95)
+
+    counts = REASONS.get(outcome) in ("failure", "timeout") or outcome == "429 endless"
+    assert quickly(run) is counts
+
+
 def test_one_call_at_a_time_tries_a_destination_that_comes_back() -> None:
     """However many there are."""
     world = World({"a": [*["503"] * 5, *[(OK, 1.0)] * 50]})
@@ -393,7 +412,7 @@ def test_one_call_of_any_route(
     asked = world.asked
     assert isinstance(told, Answer) is (asked[-1].outcome == OK)
     assert all(each.outcome != OK for each in asked[:-1])
-    assert attempts(told) == sum(each.outcome != "cannot carry" for each in asked)
+    assert attempts(told) == sum(each.outcome not in NEVER_SENT for each in asked)
 
     most = route["retry"]["attempts"] if route["retry"] else 1
     assert max(Counter(world.order).values()) <= most
@@ -405,18 +424,18 @@ def test_one_call_of_any_route(
     group_of = {name: number for number, group in enumerate(groups) for name in group}
     for before, after in pairwise(asked):
         assert group_of[after.name] >= group_of[before.name]
-        if before.outcome != "cannot carry" and REASONS.get(before.outcome) not in route["fallback_on"]:
+        if before.outcome not in NEVER_SENT and REASONS.get(before.outcome) not in route["fallback_on"]:
             assert after.name == before.name
     for number, each in enumerate(asked):
         again = [other.outcome for other in asked[:number] if other.name == each.name]
         assert not again or again[-1] in MAY_PASS
 
     if isinstance(told, GatewayError):
-        could = {each.outcome for each in asked} - {"cannot carry"}
-        assert isinstance(told, InvalidRequest) is (not could)
+        could = {each.outcome for each in asked} - NEVER_SENT
+        assert isinstance(told, UpstreamError) is bool(could)
         last = asked[-1].outcome
         in_time = seconds is None
-        if in_time and (last == "cannot carry" or REASONS.get(last) in route["fallback_on"]):
+        if in_time and (last in NEVER_SENT or REASONS.get(last) in route["fallback_on"]):
             assert set(world.order) == set("".join(groups))
 
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -121,6 +122,7 @@ class MockUpstream:
         """Connections that were made so far."""
 
         self._reply = chat()
+        self._first: deque[Reply] = deque()
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._connections: set[asyncio.Task[Any]] = set()
@@ -133,12 +135,17 @@ class MockUpstream:
     def reply(self, reply: Reply) -> None:
         """Answer with this from now on, and forget the requests so far."""
         self._loop.call_soon_threadsafe(self._gate.clear)
+        self._first.clear()
         self.answer_with(reply)
         self.received.clear()
 
     def answer_with(self, reply: Reply) -> None:
         """Answer with this from now on; the requests so far stay."""
         self._reply = reply
+
+    def first(self, *replies: Reply) -> None:
+        """Answer the next requests with these, each with one; then go on as before."""
+        self._first.extend(replies)
 
     @property
     def open_connections(self) -> int:
@@ -159,6 +166,10 @@ class MockUpstream:
         self._until(lambda: request.left_at is not None, timeout, "the caller did not leave")
         assert request.left_at is not None
         return request.left_at
+
+    def sent(self, request: Received, *, timeout: float = 30.0) -> None:
+        """Wait until the answer to a request is sent."""
+        self._until(lambda: request.answered, timeout, "the request was not answered")
 
     def nobody_is_connected(self, *, timeout: float = 30.0) -> None:
         """Wait until every connection is closed: that a caller has closed one shows here a moment later."""
@@ -209,7 +220,7 @@ class MockUpstream:
     async def _converse(self, reader: "_Reader", writer: asyncio.StreamWriter) -> None:
         try:
             while request := await _read(reader):
-                reply = self._reply
+                reply = self._first.popleft() if self._first else self._reply
                 self._note(lambda request=request: self.received.append(request))
                 answer = self._step(_answer(reply, writer, self._gate))
                 gone = self._step(reader.ended.wait())
