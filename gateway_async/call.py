@@ -1,12 +1,13 @@
 """What travels through a gateway: a Call goes in, an Answer or a StreamAnswer comes out, Handlers stand in a row."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
 from typing import Any, Protocol
 
 from gateway_async.config import RouteType, TimeoutsConfig
+from gateway_async.tokens import Tokens, tokens_told
 
 Headers = tuple[tuple[str, str], ...]
 """Response headers that tell the caller how its answer came about."""
@@ -67,6 +68,16 @@ class Call:
     hurried: bool = False
     """The deadline is the caller's own: the provider is told of it."""
 
+    on_usage: tuple[Callable[[Tokens], None], ...] = ()
+    """Told what the call used, if it is a stream: once, when that ends in whatever way."""
+
+
+class UsageAsked(dict[str, Any]):
+    """The `stream_options` of a call for whose usage the gateway asks. Its caller does not, and gets no chunk of it."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options, include_usage=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -76,6 +87,11 @@ class Answer:
     """JSON."""
 
     headers: Headers = ()
+
+    @property
+    def usage(self) -> Tokens | None:
+        """The tokens that it says were used; None where it does not say. Of a stream see `Call.on_usage`."""
+        return tokens_told(self.body)
 
 
 class StreamAnswer(Protocol):

@@ -29,6 +29,7 @@ from gateway_async.providers import get_provider
 from gateway_async.providers._base import Responder
 from gateway_async.secrets import secrets_in
 from gateway_async.stores.base import Counters
+from gateway_async.tokens import Tokens
 from gateway_async.upstream import Upstream
 from gateway_async.validation import validate
 
@@ -144,6 +145,7 @@ class Gateway:
         *,
         caller: Caller | None = None,
         timeout: float | None = None,
+        on_usage: Callable[[Tokens], None] | None = None,
     ) -> Answer | StreamAnswer:
         """The answer of a route; a stream where the request asks for one.
 
@@ -152,6 +154,7 @@ class Gateway:
             data: The request, from `validation.decode`, without `model`.
             caller: Who calls.
             timeout: Seconds that the caller gives the whole answer, of a stream too; None: as long as the route does.
+            on_usage: Told what a stream used, when it ends in whatever way; a whole answer tells by itself.
 
         Raises:
             PermissionDenied: The caller's key is for other routes.
@@ -167,6 +170,8 @@ class Gateway:
         call = Call(entry.route.name, entry.kind, data, stream, caller)
         if timeout is not None:
             call.deadline, call.hurried = time.monotonic() + timeout, True
+        if on_usage is not None:
+            call.on_usage = (on_usage,)
         return await entry.handler(call)
 
     async def aclose(self) -> None:

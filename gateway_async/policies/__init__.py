@@ -9,6 +9,7 @@ from gateway_async.policies.destinations import with_destinations
 from gateway_async.policies.meter import Meter
 from gateway_async.policies.rate_limit import with_limits
 from gateway_async.policies.timeouts import with_timeouts
+from gateway_async.policies.usage import with_usage
 
 
 def compose(
@@ -22,5 +23,6 @@ def compose(
         meter: Counts for its limits, if it has any.
         places: Has its places, if they are counted.
     """
-    handler = with_timeouts(with_destinations(asked, route), route.timeouts)
+    counted = [(name, with_usage(handler)) for name, handler in asked]
+    handler = with_timeouts(with_destinations(counted, route), route.timeouts)
     return with_limits(with_concurrency(handler, route, places), route, meter)

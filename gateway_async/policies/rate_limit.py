@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NoReturn
 
+import orjson
+
 from gateway_async.call import Answer, Call, Handler, Headers, StreamAnswer
 from gateway_async.config import RouteConfig
-from gateway_async.errors import RateLimited, Unavailable, UpstreamRefused
+from gateway_async.errors import RateLimited, Unavailable
 from gateway_async.limit_config import UNLIMITED, period_seconds
 from gateway_async.policies.meter import Meter
-from gateway_async.policies.usage import MeteredStream, tokens_estimated, tokens_of
 from gateway_async.stores.base import Level, Window
+from gateway_async.tokens import Tokens, tokens_estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,6 @@ class _Limited:
         self._shared = [[rule.window for rule in of] for of in (self._of_calls, self._of_tokens)]
         self._by_user = any(rule.by_user for rule in rules)
         self._meter = meter
-        self._asks = True
 
     async def __call__(self, call: Call) -> Answer | StreamAnswer:
         calls, tokens = self._windows(call.caller.user) if self._by_user else self._shared
@@ -157,32 +158,22 @@ class _Limited:
 
     async def _metered(self, call: Call, windows: Sequence[Window]) -> Answer | StreamAnswer:
         """The answer; what it uses is counted when it ends."""
-        settle = partial(self._meter.add, windows)
-        data = call.data
-        hides = call.stream and not (data.get("stream_options") or {}).get("include_usage")
+        settle, data = partial(self._meter.add, windows), call.data
+
+        def note(used: Tokens) -> None:
+            settle(used.total)
+
+        call.on_usage = (*call.on_usage, note)
         try:
-            answer = await (self._asking(call) if hides and self._asks else self._inner(call))
+            answer = await self._inner(call)
         except asyncio.CancelledError:  # the caller left, but the provider may have begun
             settle(tokens_estimated(data))
             raise
         if isinstance(answer, Answer):
-            settle(tokens_of(data, answer.body))
-            return answer
-        return MeteredStream(answer, data, hides=hides, settle=settle)
-
-    async def _asking(self, call: Call) -> Answer | StreamAnswer:
-        """The answer to a request for a stream, which asks for the usage too if the provider takes that."""
-        data = call.data
-        options = data.get("stream_options") or {}
-        call.data = {**data, "stream_options": {**options, "include_usage": True}}
-        try:
-            return await self._inner(call)
-        except UpstreamRefused as refused:
-            if "stream_options" not in refused.message:
-                raise
-        call.data = data
-        answer = await self._inner(call)
-        self._asks = False
+            used = answer.usage
+            settle(
+                used.total if used else tokens_estimated(data) + tokens_estimated(orjson.loads(answer.body))
+            )
         return answer
 
 

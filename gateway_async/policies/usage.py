@@ -1,4 +1,4 @@
-"""What a call used, in tokens: read from an answer or a stream, or estimated where nobody says."""
+"""What streams use, in tokens: asked for whatever the caller asked, or estimated where nobody says."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -6,70 +6,67 @@ from typing import Any, Self
 
 import orjson
 
-from gateway_async.call import StreamAnswer
+from gateway_async.call import Answer, Call, Handler, StreamAnswer, UsageAsked
+from gateway_async.errors import GatewayError, UnsupportedParameter, UpstreamRefused
+from gateway_async.tokens import TOLD, Tokens, estimated, text_size, tokens_estimated, tokens_told
 
-_TOLD = b'"prompt_tokens"'
-"""What every usage holds, and no text: there the quotes would have backslashes."""
-
-_COUNT = re.compile(rb"\s*:\s*(\d{1,12})")
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
-_TEXTS = frozenset(
-    {
-        *("messages", "prompt", "input", "content", "text", "tool_calls", "function", "name", "arguments"),
-        *("choices", "message", "delta", "reasoning_content", "refusal"),
-    }
-)
-"""Fields of requests and answers that hold texts which a model reads or writes, or lead there."""
+
+def with_usage(inner: Handler) -> Handler:
+    """The handler, whose streams tell `Call.on_usage` what they used."""
+    return _Counted(inner)
 
 
-def tokens_told(body: bytes) -> int | None:
-    """The tokens that an answer, or a chunk of a stream, says were used; None where it does not say.
+class _Counted:
+    """Answers calls; asks for the usage of streams where the caller does not, and keeps that from the caller."""
 
-    The rest of it is not parsed: embeddings can be large.
-    """
-    total = _count(body, b'"total_tokens"')
-    if total is not None:
-        return total
-    parts = [_count(body, b'"prompt_tokens"'), _count(body, b'"completion_tokens"')]
-    return None if parts == [None, None] else sum(part or 0 for part in parts)
+    def __init__(self, inner: Handler) -> None:
+        self._inner = inner
+        self._asks = True
+        self._asked = False
+        """The provider has answered a request that asks for it."""
 
+    async def __call__(self, call: Call) -> Answer | StreamAnswer:
+        if not call.stream:
+            return await self._inner(call)
+        data = call.data
+        hides = not (data.get("stream_options") or {}).get("include_usage")
+        answer = await (self._asking(call) if hides and self._asks else self._inner(call))
+        if isinstance(answer, Answer):
+            return answer
 
-def _count(body: bytes, name: bytes) -> int | None:
-    """The number under a name, the last one where there are several."""
-    at = body.rfind(name)
-    while at >= 0:
-        if found := _COUNT.match(body, at + len(name)):
-            return int(found[1])
-        at = body.rfind(name, 0, at)
-    return None
+        def tell(used: Tokens) -> None:
+            for told in call.on_usage:
+                told(used)
 
+        return MeteredStream(answer, data, hides=hides, tell=tell)
 
-def tokens_estimated(value: Any) -> int:
-    """The tokens of the texts in a request or an answer: one for every four bytes."""
-    return -(-_text_size(value) // 4)
+    async def _asking(self, call: Call) -> Answer | StreamAnswer:
+        """The answer to a request that asks for the usage too, if the provider takes that."""
+        data = call.data
+        call.data = {**data, "stream_options": UsageAsked(data.get("stream_options") or {})}
+        try:
+            answer = await self._inner(call)
+        except GatewayError as refused:
+            if not self._may_be_why(refused):
+                raise
+        else:
+            self._asked = True
+            return answer
+        finally:
+            call.data = data
+        answer = await self._inner(call)
+        self._asks = False
+        return answer
 
-
-def _text_size(value: Any) -> int:
-    """The bytes of the texts in a request, an answer or a chunk. A token that is given as a number counts as four."""
-    size, rest = 0, [value]
-    while rest:
-        part = rest.pop()
-        if isinstance(part, str):
-            size += len(part.encode(errors="replace"))
-        elif isinstance(part, int):
-            size += 4
-        elif isinstance(part, list):
-            rest += part
-        elif isinstance(part, dict):
-            rest += (field for name, field in part.items() if name in _TEXTS)
-    return size
-
-
-def tokens_of(request: dict[str, Any], body: bytes) -> int:
-    """The tokens that a whole answer used, the request's among them."""
-    told = tokens_told(body)
-    return told if told is not None else tokens_estimated(request) + tokens_estimated(orjson.loads(body))
+    def _may_be_why(self, refused: GatewayError) -> bool:
+        """Whether the same request may pass that does not ask: some servers know no `stream_options`."""
+        if isinstance(refused, UnsupportedParameter):
+            return refused.parameter == "stream_options"
+        if not isinstance(refused, UpstreamRefused) or refused.status not in (400, 422):
+            return False
+        return not self._asked or "stream_options" in refused.message
 
 
 class MeteredStream:
@@ -79,17 +76,17 @@ class MeteredStream:
         stream: The stream.
         request: The request, for an estimate.
         hides: Keep the chunk that says nothing but the usage from the caller, who did not ask for it.
-        settle: Takes the tokens.
+        tell: Takes the tokens.
     """
 
     def __init__(
-        self, stream: StreamAnswer, request: dict[str, Any], *, hides: bool, settle: Callable[[int], None]
+        self, stream: StreamAnswer, request: dict[str, Any], *, hides: bool, tell: Callable[[Tokens], None]
     ) -> None:
         self.headers = stream.headers
         self._stream = stream
         self._request = request
         self._hides = hides
-        self._settle: Callable[[int], None] | None = settle
+        self._tell: Callable[[Tokens], None] | None = tell
         self._last_told = b""
         self._chunks = 0
         self._texts = 0
@@ -106,7 +103,7 @@ class MeteredStream:
                 self._end()
                 raise
             for chunk in batch:
-                if _TOLD in chunk:
+                if TOLD in chunk:
                     self._last_told = chunk
                     if self._hides and _only_usage(chunk):
                         batch = [other for other in batch if other is not chunk]
@@ -114,7 +111,7 @@ class MeteredStream:
                 self._chunks += 1
                 size = len(chunk)
                 if self._frame is None or size < self._frame:
-                    self._frame = size - _text_size(orjson.loads(chunk))
+                    self._frame = size - text_size(orjson.loads(chunk))
                 self._texts += size - self._frame
             if batch:
                 return batch
@@ -125,10 +122,10 @@ class MeteredStream:
         await self._stream.aclose()
 
     def _end(self) -> None:
-        settle, self._settle = self._settle, None
-        if settle is not None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
             told = tokens_told(self._last_told)
-            settle(told if told is not None else tokens_estimated(self._request) + self._streamed())
+            tell(told or estimated(tokens_estimated(self._request), self._streamed()))
 
     def _streamed(self) -> int:
         """An estimate: a chunk is a token, or more where it is longer than its frame by more than four bytes."""

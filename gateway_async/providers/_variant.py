@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import orjson
 
+from gateway_async.call import UsageAsked
 from gateway_async.providers._answers import MALFORMED, wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import invalid
@@ -30,7 +31,7 @@ class VariantAdapter(OpenAIAdapter):
 
     def reader(self, data: Json) -> ChatReader:
         """A reader that brings each chunk into the standard shape."""
-        return VariantReader(self, include_usage=wants_usage(data))
+        return VariantReader(self, include_usage=caller_wants_usage(data))
 
     def refuse_error(self, value: Json) -> None:
         """Raise the error that stands where an answer or a chunk should, in a form that only this vendor has."""
@@ -131,6 +132,11 @@ class VariantCompletionReader(VariantReader, CompletionReader):
 
     def _tell_role(self, value: Json) -> None:
         pass
+
+
+def caller_wants_usage(data: Json) -> bool:
+    """Whether the caller wants a last chunk with the usage. Who does not keeps what the vendor puts into another."""
+    return wants_usage(data) and not isinstance(data["stream_options"], UsageAsked)
 
 
 def choices_of(value: Json) -> Iterator[tuple[Json, Json]]:

@@ -16,6 +16,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "sse": "",
     "streaming": "",
     "tasks": "",
+    "tokens": "",
     "provider_table": "",
     # Values and how they are checked.
     "schemas": "base_models",
@@ -39,17 +40,17 @@ MAY_IMPORT: Mapping[str, str] = {
     "audit": "call stores",
     "keys": "audit call config errors server_config stores tasks validation",
     # The engine.
-    "call": "config",
+    "call": "config tokens",
     "providers": "call config credentials errors plugins provider_table schemas secrets sse",
     "provider": "base_models call config errors providers setting_types",
-    "policies": "call config errors limit_config stores traffic_config",
+    "policies": "call config errors limit_config stores tokens traffic_config",
     "network_guard": "config errors",
     "upstream": "config errors http1 network_guard providers",
     "upstream_proxy": "config errors http1 providers upstream",
     "provider_call": "call errors providers secrets upstream",
     "gateway": (
-        "call config errors network_guard policies provider_call provider_names providers secrets stores upstream "
-        "validation"
+        "call config errors network_guard policies provider_call provider_names providers secrets stores tokens "
+        "upstream validation"
     ),
     "live": (
         "audit base_models call config config_file errors gateway limit_config network_guard provider_config "

@@ -69,8 +69,14 @@ def test_a_stream_reaches_openais_client(client: openai.OpenAI, upstream: MockUp
         failed = error
 
     assert_sent(upstream, case)
-    assert chunks == settled(case.chunks, chunks)
+    assert chunks == settled(expected_chunks(case), chunks)
     assert (failed and failed.message) == (case.error and case.error["message"])
+
+
+def expected_chunks(case: Case) -> list[Json]:
+    """What was recorded, but for a chunk that says only what was used, for a caller who asked for none."""
+    asks = (case.request.get("stream_options") or {}).get("include_usage")
+    return [chunk for chunk in case.chunks or () if asks or chunk["choices"] or not chunk.get("usage")]
 
 
 @each(lambda case: case.fails and not case.chunks)
@@ -95,6 +101,9 @@ def assert_sent(upstream: MockUpstream, case: Case) -> None:
     url = urlsplit(expected["url"])
     assert sent.path == (f"{url.path}?{url.query}" if url.query else url.path)
     body = expected["body"]
+    if case.streams and "stream_options" not in body and (asked := sent.json.get("stream_options")):
+        assert asked == {"include_usage": True}  # the gateway counts what every stream uses
+        body = {**body, "stream_options": asked}
     if case.kind == "llm/v1/embeddings" and "encoding_format" not in case.request:
         assert {**sent.json, "encoding_format": None} == {**body, "encoding_format": None}
     else:

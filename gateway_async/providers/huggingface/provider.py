@@ -23,7 +23,7 @@ from gateway_async.providers._errors import reported_error, told_error
 from gateway_async.providers._message_parts import image_details
 from gateway_async.providers._requests import as_list, join_url, one_answer, one_prompt, own_name, take
 from gateway_async.providers._streams import EventReader, JsonReader
-from gateway_async.providers._variant import VariantAdapter, VariantReader, choices_of
+from gateway_async.providers._variant import VariantAdapter, VariantReader, caller_wants_usage, choices_of
 from gateway_async.providers.huggingface.chat import chat_request, mend_choice
 from gateway_async.providers.huggingface.tokens import likelihoods, token_text
 
@@ -176,7 +176,7 @@ class ChatAdapter(VariantAdapter):
 
     def reader(self, data: Json) -> VariantReader:
         """A reader for the chunks."""
-        return MessagesReader(self, include_usage=wants_usage(data))
+        return MessagesReader(self, include_usage=caller_wants_usage(data))
 
 
 class MessagesReader(VariantReader):

@@ -12,12 +12,12 @@ import orjson
 from gateway_async.config import MistralConfig, Model, RouteType
 from gateway_async.errors import UpstreamError
 from gateway_async.providers._adapter import JsonAdapter, encoded
-from gateway_async.providers._answers import count_of, embedding_list, now, wants_usage
+from gateway_async.providers._answers import count_of, embedding_list, now
 from gateway_async.providers._base import Adapter, Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._completions import CompletionsByChat
 from gateway_async.providers._errors import reported_error, upstream_error
 from gateway_async.providers._requests import join_url, take, texts_of
-from gateway_async.providers._variant import VariantAdapter, VariantReader, choices_of
+from gateway_async.providers._variant import VariantAdapter, VariantReader, caller_wants_usage, choices_of
 from gateway_async.providers.mistral.answer import NAME, mend_choice, said
 from gateway_async.providers.mistral.messages import BLOCKS, VENDOR, has_names
 from gateway_async.providers.mistral.request import chat_request, fim_request, legacy_dropped, legacy_prompt
@@ -66,7 +66,7 @@ class ChatAdapter(VariantAdapter):
 
     def reader(self, data: Json) -> VariantReader:
         """A reader for the chunks."""
-        return ChatReader(self, include_usage=wants_usage(data))
+        return ChatReader(self, include_usage=caller_wants_usage(data))
 
     def refuse_error(self, value: Json) -> None:
         """Raise the error whose body stands in the place of an answer or a chunk."""

@@ -9,13 +9,14 @@ from typing import Any
 
 from gateway_async.config import Model, RouteType, TogetherAIConfig
 from gateway_async.providers._adapter import JsonAdapter
-from gateway_async.providers._answers import embedding_list, text_of, wants_usage
+from gateway_async.providers._answers import embedding_list, text_of
 from gateway_async.providers._base import Adapter, Json
 from gateway_async.providers._requests import join_url, take, texts_of
 from gateway_async.providers._variant import (
     VariantAdapter,
     VariantCompletionReader,
     VariantReader,
+    caller_wants_usage,
     choices_of,
 )
 from gateway_async.providers.openai_format.adapter import PATHS
@@ -98,7 +99,7 @@ class CompletionAdapter(VariantAdapter):
 
     def reader(self, data: Json) -> VariantReader:
         """A reader for the pieces of a completion."""
-        return VariantCompletionReader(self, include_usage=wants_usage(data))
+        return VariantCompletionReader(self, include_usage=caller_wants_usage(data))
 
 
 class EmbeddingAdapter(JsonAdapter):

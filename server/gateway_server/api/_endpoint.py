@@ -9,6 +9,7 @@ from gateway_async.call import Answer
 from gateway_async.errors import GatewayError, PermissionDenied, UpstreamInvalid
 from gateway_async.gateway import RouteEntry
 from gateway_async.live.live_gateway import LiveGateway
+from gateway_async.tokens import Tokens
 from gateway_server.deadline import timeout_of
 from gateway_server.dialects import Dialect
 from gateway_server.disconnect import LeaveWatches
@@ -63,16 +64,23 @@ class ModelEndpoint:
         if not isinstance(answer, Answer):
             await answer.aclose()
             raise UpstreamInvalid("the route's provider gave a stream to a request for a whole answer")
+        if "tokens" in scope:
+            scope["tokens"] = answer.usage
         await send_json(send, answer.body, headers=raw(answer.headers))
 
     async def _stream(
         self, entry: RouteEntry, data: dict[str, Any], scope: Scope, receive: Receive, send: Send
     ) -> None:
+        def used(tokens: Tokens) -> None:
+            scope["tokens"] = tokens
+
         timeout = timeout_of(scope)
         with self.watches.watch(receive) as caller:
             out = self.heartbeats.begin(send)
             try:
-                answering = self.gateway.handle(entry, data, caller=caller_of(scope), timeout=timeout)
+                answering = self.gateway.handle(
+                    entry, data, caller=caller_of(scope), timeout=timeout, on_usage=used
+                )
                 await send_events(out, answering, self.dialect)
             except asyncio.CancelledError:
                 if not out.begun:

@@ -21,20 +21,22 @@ class AccessLines:
         self._second, self._stamp = 0, ""
 
     def add(self, scope: Scope, status: int, seconds: float) -> None:
-        """Have a line written soon: who asked for what, the status, how long it took, the request's id.
+        """Have a line written soon: who asked for what, the status, how long it took, the request's id, tokens.
 
-        Nothing of a body or a header. Status 0 is that of a caller who left before there was an answer.
+        The tokens of the prompt and of the answer, if they are known; behind a ~ where they are an estimate. Nothing
+        of a body or a header. Status 0 is that of a caller who left before there was an answer.
         """
         now = time.time()
         second = int(now)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        client, path = scope.get("client"), scope["path"]
+        client, path, used = scope.get("client"), scope["path"], scope.get("tokens")
+        tokens = f" {'~' if used.estimated else ''}{used.prompt}+{used.completion} tokens" if used else ""
         if not (path.isascii() and path.isprintable()):
             path = path.encode("unicode_escape").decode()
         self._lines.append(
             f"{self._stamp},{int((now - second) * 1000):03d} INFO {client[0] if client else '-'} {scope['method']} "
-            f"{path} {status or 'left'} {seconds * 1000:.1f}ms {scope['request_id'].decode('latin-1')}"
+            f"{path} {status or 'left'} {seconds * 1000:.1f}ms {scope['request_id'].decode('latin-1')}{tokens}"
         )
         loop = asyncio.get_running_loop()
         if self._loop is not loop:

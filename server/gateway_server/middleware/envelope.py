@@ -42,6 +42,8 @@ class Envelope:
         began = time.perf_counter()
         status = 0
         request_id = scope["request_id"] = _id_of(scope)
+        if self._lines is not None:
+            scope["tokens"] = None  # there for whoever knows them
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
