@@ -6,12 +6,16 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from gateway_async.config import ConcurrencyConfig
+from gateway_server.middleware.pressure import Pressure, places_of
 from tests.support.configs import ADMIN, AS_ADMIN, HELLO, Json, offline, upstream_route
 from tests.support.raw import request
 from tests.support.server import Server, running, wait_until, write_config
@@ -62,15 +66,11 @@ class Crowd:
         return tasks
 
     async def refused(self, count: int) -> list[httpx.Response]:
-        """The answers of those who are refused, once there are so many."""
-        done: set[asyncio.Task[httpx.Response]] = set()
-        while len(done) < count:
-            done, left = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED, timeout=30)
-            assert done, "nobody was refused"
-            if len(done) < count:
-                await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED, timeout=30)
-        assert len(done) == count
-        return [task.result() for task in done]
+        """The answers of those who are refused, once there are so many, and no more."""
+        coming = asyncio.as_completed(self.tasks, timeout=60)
+        answers = [await each for each in islice(coming, count)]
+        assert sum(task.done() for task in self.tasks) == count
+        return answers
 
     async def statuses(self) -> list[int]:
         """What everybody was answered."""
@@ -293,6 +293,39 @@ async def test_a_refused_caller_is_not_asked_for_its_body(server: Server, upstre
         await crowd.statuses()
 
 
+@pytest.mark.parametrize("prefix", ["", "/ai"], ids=["alone", "mounted"])
+@pytest.mark.parametrize(
+    ("call", "counts"),
+    [
+        ("POST /gateway/chat/invocations", True),
+        ("POST /endpoints/chat/invocations", True),
+        ("POST /v1/embeddings", True),
+        ("GET /v1/models", False),
+        ("POST /api/2.0/gateway/routes/", False),
+        ("POST /gateway/chat", False),
+        ("GET /health", False),
+    ],
+)
+async def test_what_counts_is_a_call_of_a_model(prefix: str, call: str, counts: bool) -> None:
+    """And nothing else, wherever the gateway is mounted."""
+    places = places_of(ConcurrencyConfig(max=1))
+    assert places is not None
+    taken = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        taken.append(places.taken)
+
+    async def nothing(*_: Any) -> Any:
+        raise NotImplementedError
+
+    method, _, path = call.partition(" ")
+    scope = {"type": "http", "method": method, "path": prefix + path, "root_path": prefix, "headers": []}
+    await Pressure(app, places=lambda: places)(scope, nothing, nothing)
+
+    assert taken == [int(counts)]
+    assert places.taken == 0
+
+
 async def test_a_reload_counts_anew_and_forgets_nobody(tmp_path: Path, upstream: MockUpstream) -> None:
     """From any number to one, with the calls that came since counted on when it becomes three, and to any number again."""
     places: list[Json | None] = [None, {"max": 1, "queue": 0}, {"max": 3, "queue": 0}, None]
@@ -314,7 +347,7 @@ async def test_a_reload_counts_anew_and_forgets_nobody(tmp_path: Path, upstream:
                         server.wait_for_log, "took up the changed configuration", times=turn
                     )
                 crowd.call(DOCUMENTED, 12)
-                await crowd.refused(sum(refusals[: turn + 1])) if turn else None
+                await crowd.refused(sum(refusals[: turn + 1]))
                 await received(upstream, sum(passes[: turn + 1]))
             upstream.open_gate()
             assert await crowd.statuses() == [200] * sum(passes) + [503] * sum(refusals)
