@@ -53,7 +53,7 @@ def _warm_up(plan: Plan, up: Running) -> None:
     with suppress(RuntimeError):
         load.apply(up.job("chat", 100_000, seconds=plan.warm_seconds))
         if up.gateway.streams:
-            load.apply(up.job("chat", 10_000, seconds=plan.warm_seconds, **AT_ONCE))
+            load.apply(up.job("chat", 10_000, seconds=plan.warm_seconds / 2, **AT_ONCE))
 
 
 def _round(plan: Plan, up: Running) -> Measured:

@@ -81,8 +81,8 @@ class Running:
 
 
 @contextmanager
-def running(gateway: Gateway, upstream: int, folder: Path) -> Iterator[Running]:
-    """Run the gateway in front of the mock upstream as long as the block lasts.
+def running(gateway: Gateway, upstream: int, folder: Path, *, log: Path | None = None) -> Iterator[Running]:
+    """Run the gateway in front of the mock upstream as long as the block lasts. Its files are below `folder`.
 
     Raises:
         DidNotStart: It is not there, or did not start; the message says why.
@@ -97,7 +97,7 @@ def running(gateway: Gateway, upstream: int, folder: Path) -> Iterator[Running]:
     with serve(
         [_filled(part, known) for part in gateway.command],
         health=gateway.health,
-        log=own / "log",
+        log=log or own / "log",
         port=port,
         variables={
             "XDG_STATE_HOME": str(own),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 
@@ -106,6 +106,16 @@ def said(body: bytes, *, stream: bool) -> bool:
     return True
 
 
+class Owner(Protocol):
+    """Whose connections they are."""
+
+    def answered(self, connection: "Connection", status: int, body: list[bytes]) -> None:
+        """Called when an answer is complete."""
+
+    def lost(self, connection: "Connection", error: Exception | None) -> None:
+        """Called when the server closed before it was."""
+
+
 class Load:
     """Connections that share a stock of requests. Every answer is looked into."""
 
@@ -174,6 +184,10 @@ class Load:
             self.finished.set_result(None)
         self.next(connection)
 
+    def lost(self, connection: "Connection", error: Exception | None) -> None:
+        """A server that closes too early fails the burst."""
+        self.fail(f"{self.job.path}: the server closed a connection ({error})")
+
     def fail(self, reason: str) -> None:
         """End the burst with an error."""
         if not self.finished.done():
@@ -183,8 +197,8 @@ class Load:
 class Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request under way."""
 
-    def __init__(self, load: Load) -> None:
-        self.load = load
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
         self.parser = httptools.HttpResponseParser(self)
         self.sent = 0.0
         self.waits = False
@@ -195,16 +209,17 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its bases
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A server that hangs up before its answer is complete fails the burst."""
+        """Tell the owner, if an answer was awaited."""
         if self.waits:
-            self.load.fail(f"{self.load.job.path}: the server closed a connection ({exc})")
+            self.owner.lost(self, exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse; the callbacks below collect the answer."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self.load.fail(f"{self.load.job.path}: not HTTP: {error.__context__ or error!r}")
+            self.waits = False
+            self.owner.lost(self, error)
 
     def send(self, request: bytes) -> None:
         """Send a request; its latency counts from here."""
@@ -219,7 +234,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The answer is complete."""
         self.waits = False
-        self.load.answered(self, self.parser.get_status_code(), self.body)
+        self.owner.answered(self, self.parser.get_status_code(), self.body)
 
 
 async def measure(job: Job) -> Result:

@@ -13,7 +13,8 @@ class Plan:
     """On a busy machine, which takes longer, the rounds of a part end once there were so many in so long."""
 
     warm_seconds: float
-    """About how long each gateway answers chats, and as long streams, before its rounds."""
+    """About how long each gateway answers chats, and then half as long streams, before its rounds: node compiles only
+    what it has run for some thousand requests."""
 
     seconds: float
     """About how long chats are measured in each round of each row; streams too."""
@@ -54,7 +55,7 @@ def plan(*, quick: bool, only: str) -> Plan:
             rounds=3,
             enough_rounds=2,
             enough_seconds=15,
-            warm_seconds=0.5,
+            warm_seconds=1,
             seconds=0.25,
             alone=50,
             paced=0,
@@ -68,7 +69,7 @@ def plan(*, quick: bool, only: str) -> Plan:
         rounds=7,
         enough_rounds=3,
         enough_seconds=420,
-        warm_seconds=5,
+        warm_seconds=10,
         seconds=1.2,
         alone=500,
         paced=64,

@@ -60,13 +60,27 @@ _RETRY = {"attempts": 3, "budget": 0.2}
 _BREAKER = {"failures": 5, "open_seconds": 10}
 _CONCURRENCY = {"max": 200, "queue": 400, "queue_seconds": 5}
 
+ALL = Policy(
+    "all",
+    lambda upstream: {
+        **two("latency")(upstream),
+        "limit": _NEVER_MET,
+        "retry": _RETRY,
+        "breaker": _BREAKER,
+        "concurrency": _CONCURRENCY,
+    },
+    _KEYS,
+    START,
+    {**BEARER, **_DEADLINE},
+)
+
 POLICIES = (
     Policy(BASE),
     Policy("OpenAI path", openai=True),
     Policy("deadline header", headers=_DEADLINE),
     Policy("one limit, in memory", same(limit=_NEVER_MET)),
     Policy("one limit, per user", same(limits=[{**_NEVER_MET, "key": "user"}])),
-    Policy("one limit, of tokens", same(limits=[{"tokens": 10**12, "renewal_period": "minute"}])),
+    Policy("one limit, of tokens", same(limits=[{"tokens": 2 * 10**9, "renewal_period": "minute"}])),
     Policy("two destinations, weighted", two("weighted")),
     Policy("two destinations, least_pending", two("least_pending")),
     Policy("two destinations, latency", two("latency")),
@@ -77,17 +91,5 @@ POLICIES = (
     Policy("access log", command=START),
     Policy("one limit, in Redis", same(limit=_NEVER_MET), server={"counters": "{redis}"}),
     Policy("key, limit, access log", same(limit=_NEVER_MET), _KEYS, START, BEARER),
-    Policy(
-        "all",
-        lambda upstream: {
-            **two("latency")(upstream),
-            "limit": _NEVER_MET,
-            "retry": _RETRY,
-            "breaker": _BREAKER,
-            "concurrency": _CONCURRENCY,
-        },
-        _KEYS,
-        START,
-        {**BEARER, **_DEADLINE},
-    ),
+    ALL,
 )

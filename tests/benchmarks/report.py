@@ -140,25 +140,25 @@ class Report:
 
     def text(self) -> str:
         """The tables, for people at a terminal."""
-        tables = [aligned(table, self.parts.get(table.part, {})) for table in TABLES]
-        return "\n\n".join(part for part in [self.circumstances(), *tables, *self.left_out()] if part)
+        return self._with(aligned)
 
     def markdown(self) -> str:
         """The same for a page."""
-        tables = [piped(table, self.parts.get(table.part, {})) for table in TABLES]
-        return "\n\n".join(part for part in [self.circumstances(), *tables, *self.left_out()] if part)
+        return self._with(piped)
+
+    def _with(self, drawn: Callable[[Table, Rows], str]) -> str:
+        """All of it, each table drawn like this."""
+        tables = [drawn(table, self.parts.get(table.part, {})) for table in TABLES]
+        skipped = "\n\n".join(f"Skipped: {name}: {reason}" for name, reason in self.skipped.items())
+        return "\n\n".join(part for part in [self.circumstances(), *tables, skipped] if part)
 
     def circumstances(self) -> str:
         """When, where and of what."""
         versions = "".join(f", {name} {version}" for name, version in self.versions.items())
         return (
             f"{self.day}: {os.cpu_count()} cores, load {self.load:.1f} before the run, "
-            f"Python {platform.python_version()}{versions}. Medians; CPU is user and system time."
+            f"Python {platform.python_version()}{versions}."
         )
-
-    def left_out(self) -> list[str]:
-        """What was not measured."""
-        return ["\n".join(f"Skipped: {name}: {reason}" for name, reason in self.skipped.items())]
 
     def data(self) -> dict[str, object]:
         """The same for machines: the median and the rounds of every measurement."""

@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.children import DidNotStart, Service, environment, serve
+from tests.benchmarks.gateways import running
 from tests.benchmarks.load import Job, apply
-from tests.benchmarks.report import Column, table
+from tests.benchmarks.loop import run
+from tests.benchmarks.page import write
+from tests.benchmarks.policies import POLICIES
+from tests.benchmarks.policy_costs import rows
+from tests.benchmarks.report import Column, Table, aligned, piped
+from tests.benchmarks.soak import soak
+from tests.benchmarks.soak_calls import GATEWAY, KINDS
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +63,66 @@ def test_children_compile_what_they_import(monkeypatch: pytest.MonkeyPatch) -> N
     assert environment()["PATH"] == os.environ["PATH"]
 
 
-def test_a_table_lines_up_and_shows_what_is_missing() -> None:
-    """Columns end at the same place; a measurement that was not made is a dash."""
-    columns = (Column("CPU µs", "cpu"), Column("best round", "cpu", min), Column("p99 ms", "p99"))
-    text = table(
-        "gateway", columns, {"ours": {"cpu": [120.4, 110.2, 130.0]}, "peer": {"cpu": [700.0], "p99": [90.5]}}
-    )
+ROWS = {"ours": {"cpu": [120.4, 110.2, 130.0]}, "peer": {"cpu": [700.0, 650.0, 720.0], "p99": [90.5]}}
+TABLE = Table(
+    "gateways",
+    "gateway",
+    (
+        Column("CPU µs", "cpu"),
+        Column("best round", "cpu", min),
+        Column("more", "cpu", beyond="ours"),
+        Column("p99 ms", "p99"),
+    ),
+)
 
-    assert text.splitlines() == [
-        "gateway  CPU µs  best round  p99 ms",
-        "ours        120         110       –",
-        "peer        700         700    90.5",
+
+def test_a_table_lines_up_and_shows_what_is_missing() -> None:
+    """Columns end at the same place; a measurement that was not made is a dash; differences are of the same round."""
+    assert aligned(TABLE, ROWS).splitlines() == [
+        "gateway  CPU µs  best round  more  p99 ms",
+        "ours        120         110     –       –",
+        "peer        700         650   580    90.5",
     ]
+
+
+def test_a_table_goes_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    """What people wrote around it stays; a page without marks is refused."""
+    page = tmp_path / "performance.md"
+    page.write_text("Method\n<!-- benchmarks -->\nold\n<!-- end of benchmarks -->\nMeaning\n")
+
+    write(page, "benchmarks", piped(TABLE, {"ours": ROWS["ours"]}))
+
+    assert page.read_text().splitlines() == [
+        *("Method", "<!-- benchmarks -->"),
+        "| gateway | CPU µs | best round | more |",
+        "| --- | ---: | ---: | ---: |",
+        "| ours | 120 | 110 | – |",
+        *("<!-- end of benchmarks -->", "Meaning"),
+    ]
+    with pytest.raises(ValueError, match="<!-- soak -->"):
+        write(page, "soak", "")
+
+
+def test_every_policy_is_measured_on_a_route_that_answers(upstream: Service, tmp_path: Path) -> None:
+    """A row of the table is the mock upstream's answer, given with that policy on."""
+    skipped: dict[str, str] = {}
+    policies = tuple(policy for policy in POLICIES if "redis" not in policy.process())
+
+    with rows(policies, upstream.port, tmp_path, skipped) as found:
+        costs = [apply(row.job(8, warmup=0, connections=2)).cpu_us for row in found]
+
+    assert not skipped
+    assert len(costs) == len(policies)
+    assert min(costs) > 0
+
+
+def test_a_soak_reads_memory_in_every_tenth(upstream: Service, tmp_path: Path) -> None:
+    """All kinds of call end as expected, also those whose caller leaves."""
+    with running(GATEWAY, upstream.port, tmp_path) as up:
+        found = run(soak(up.service, 400))
+
+    assert not found.wrong
+    assert found.answers.total() == 400
+    assert {name.partition(":")[0] for name in found.answers} == {kind.name for kind in KINDS}
+    assert [len(samples["mb"]) for samples in found.rows.values()] == [10] * 10
+    assert found.growth() > 0
