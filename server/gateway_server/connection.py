@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._late.watch(self._server.connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)  # type: ignore[arg-type] # uvicorn names its own classes
+        self._server.connections.discard(self)
         for exchange in (self.exchange, *self._waiting):
             if exchange is not None:
                 exchange.leave()
@@ -273,7 +273,7 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
-            await self._app(exchange.scope, exchange.receive, exchange.send)  # type: ignore[arg-type,func-returns-value]
+            await self._app(exchange.scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:  # at the end of the server, and the app has told the caller
             await exchange.fail()
         except Exception:  # noqa: BLE001 - whatever a bug is, its caller gets an answer

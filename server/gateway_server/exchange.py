@@ -27,8 +27,10 @@ class Line(Protocol):
     blocked: asyncio.Future[None] | None
     """Done when more may be written; None where it may."""
 
-    defaults: Iterable[tuple[bytes, bytes]]
-    """Headers of every answer."""
+    @property
+    def defaults(self) -> Iterable[tuple[bytes, bytes]]:
+        """Headers of every answer."""
+        ...
 
     def hold(self) -> None:
         """Take no more from the caller for now."""

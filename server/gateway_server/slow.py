@@ -32,7 +32,7 @@ class TimedConfig(uvicorn.Config):
     """
 
     def __init__(self, app: str, *, request_seconds: float, **more: Any) -> None:
-        super().__init__(app, http=Connection, **more)  # type: ignore[arg-type] # uvicorn names its own
+        super().__init__(app, http=Connection, **more)
         self.late = Late(request_seconds)
 
 
