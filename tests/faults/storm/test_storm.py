@@ -1,88 +1,24 @@
 """The real server while upstreams do their worst, all at once: every caller is told, neighbours feel nothing, and
 nothing is left behind."""
 
-import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import repeat
 
 import pytest
 
-from tests.benchmarks.loop import run
-from tests.faults.storm.load import Load
-from tests.faults.storm.outcome import Ask
-from tests.faults.storm.process import ChaosProcess, chaos_process
-from tests.faults.storm.tally import Tally
-from tests.faults.storm.vitals import Vitals, vitals
+from tests.faults.scenarios.storms import CONFIG, TIMES, Aftermath, weathered
+from tests.faults.storm.process import chaos_process
 from tests.faults.storm.weather import SLOWEST, WANTED, route_name, routes
 from tests.support.configs import KEY
-from tests.support.server import Server, running, wait_until
-
-PATIENCE = 40.0
-"""Seconds after which a caller counts as hung: a busy machine is slow, and a call that hangs does so for good."""
-
-TIMES = 2
-"""Each behaviour is met so often in each dialect, whole and streamed."""
-
-WAYS = [(openai, stream) for openai in (False, True) for stream in (False, True)]
-
-
-@dataclass
-class Aftermath:
-    """What there was to see."""
-
-    met: Tally
-    neighbours: Tally
-    before: Vitals
-    after: Vitals
-    under_way: dict[str, int]
-    log: str
+from tests.support.server import running
 
 
 @pytest.fixture(scope="module")
 def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """One storm: every behaviour at once, and a neighbour who is asked all the time."""
     with chaos_process() as chaos:
-        config = {"endpoints": routes(chaos), "server": {"max_body_mb": 4}}
+        config = {"endpoints": routes(chaos), "server": CONFIG}
         with running(tmp_path_factory.mktemp("storm"), config) as server:
-            yield _storm(chaos, server)
-
-
-def _storm(chaos: ChaosProcess, server: Server) -> Aftermath:
-    pid, met, neighbours = server.process.pid, Tally(), Tally()
-
-    async def calm(load: Load) -> None:
-        await load.run((Ask("calm", *way) for _ in repeat(None) for way in WAYS), callers=8)
-
-    async def storm() -> None:
-        beside = Load(server.port, neighbours, patience=PATIENCE)
-        task = asyncio.create_task(calm(beside))
-        load = Load(server.port, met, patience=PATIENCE)
-        async with asyncio.TaskGroup() as group:
-            for name in WANTED:
-                asks = [_ask(name, *way) for way in WAYS for _ in range(TIMES)]
-                group.create_task(load.run(asks, callers=len(asks) // 2))
-        beside.stop()
-        await task
-
-    warm = Tally()
-    run(Load(server.port, warm).run([Ask("calm", *way) for way in WAYS * 100], callers=8))
-    assert not warm.failed, warm.explain()
-    wait_until(lambda: vitals(pid).sockets <= 8, PATIENCE, "the callers' connections stayed open")
-    before = vitals(pid)
-    run(storm())
-    wait_until(
-        lambda: not chaos.stats()["under_way"], PATIENCE, lambda: f"goes on: {chaos.stats()['under_way']}"
-    )
-    wait_until(lambda: not chaos.stats()["open"], PATIENCE, "idle connections stayed open")
-    after = vitals(pid)
-    print(f"{met.count} calls in the storm, {neighbours.count} beside it; before {before}, after {after}")
-    return Aftermath(met, neighbours, before, after, chaos.stats()["under_way"], server.log)
-
-
-def _ask(behaviour: str, openai: bool, stream: bool) -> Ask:
-    padding = 2_000_000 if behaviour.startswith("early") else 0
-    return Ask(route_name(behaviour), openai, stream, padding, leaves=stream and behaviour == "endless")
+            yield weathered(chaos, server)
 
 
 @pytest.mark.parametrize("behaviour", WANTED)
