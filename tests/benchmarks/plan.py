@@ -37,7 +37,7 @@ class Plan:
     soaked: int
     """Chats of each server before its memory is read again; 0: it is not."""
 
-    soak_seconds: float = 60.0
+    soak_seconds: float = 40.0
     """About how long they may take: a slow server gets fewer."""
 
     only: str = ""
@@ -68,8 +68,8 @@ def plan(*, quick: bool, only: str) -> Plan:
     return Plan(
         rounds=7,
         enough_rounds=3,
-        enough_seconds=420,
-        warm_seconds=10,
+        enough_seconds=240,
+        warm_seconds=8,
         seconds=1.2,
         alone=500,
         paced=64,

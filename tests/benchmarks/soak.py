@@ -93,6 +93,12 @@ class Caller(Connection):
         else:
             super().data_received(data)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is nobody's any more."""
+        super().connection_lost(exc)
+        assert isinstance(self.owner, Soak)
+        self.owner.gone(self)
+
 
 class Soak:
     """So many calls to a gateway, over many connections."""
@@ -104,6 +110,7 @@ class Soak:
         self.kinds = cycle(in_turn())
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.callers: set[Connection] = set()
+        self.all_gone = asyncio.Event()
         self.connecting: set[asyncio.Task[None]] = set()
         self.began, self.cpu = time.perf_counter(), cpu_seconds(service.pid)
 
@@ -112,9 +119,10 @@ class Soak:
         for _ in range(CONNECTIONS):
             self.connect()
         await self.finished
+        await asyncio.gather(*self.connecting)
         for caller in self.callers:
             caller.transport.abort()
-        await asyncio.sleep(0)  # in which they close
+        await self.all_gone.wait()
         return self.found
 
     def connect(self) -> None:
@@ -150,7 +158,6 @@ class Soak:
             self.found.wrong[f"{ended} {whole[:200]!r}"] += 1
         self._count()
         if kind.leaves:
-            self.callers.discard(connection)
             self.connect()
         else:
             self.ask(connection)
@@ -159,9 +166,14 @@ class Soak:
         """A connection that the gateway closed before its answer was complete."""
         assert isinstance(connection, Caller)
         self.found.wrong[f"{connection.kind.name}: the server closed a connection ({error})"] += 1
-        self.callers.discard(connection)
         self._count()
         self.connect()
+
+    def gone(self, caller: Caller) -> None:
+        """A connection that is closed."""
+        self.callers.discard(caller)
+        if not self.callers:
+            self.all_gone.set()
 
     def _count(self) -> None:
         """Take a sample when it is time for one."""
