@@ -6,7 +6,7 @@ they started with.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,12 +22,14 @@ from gateway_async.errors import (
 from gateway_async.network_guard import NetworkGuard
 from gateway_async.policies import compose
 from gateway_async.policies.concurrency import PlacesByRoute
+from gateway_async.policies.declining import Declining
 from gateway_async.policies.meter import Meter
 from gateway_async.provider_call import ProviderHandler, ResponderHandler
 from gateway_async.provider_names import plain_name
 from gateway_async.providers import get_provider
 from gateway_async.providers._base import Responder
-from gateway_async.secrets import secrets_in
+from gateway_async.providers._refusals import declined
+from gateway_async.secrets import Secret, secrets_in
 from gateway_async.stores.base import Counters
 from gateway_async.tokens import Tokens
 from gateway_async.upstream import Upstream
@@ -205,10 +207,16 @@ _NOBODY = Caller()
 
 def _asked(config: RouteConfig, upstream: Upstream) -> list[tuple[str, Handler]]:
     """What asks each model of a route, and its name."""
-    return [_handler(model, config, upstream) for model in config.models()]
+    keys = tuple(key for model in config.models() for key in secrets_in(model.config))
+    asked = [_handler(model, config, upstream, keys) for model in config.models()]
+    if len(asked) > 1 and "content_policy" in config.fallback_on:
+        return [(name, Declining(handler, declined)) for name, handler in asked]
+    return asked
 
 
-def _handler(model: Model, config: RouteConfig, upstream: Upstream) -> tuple[str, Handler]:
+def _handler(
+    model: Model, config: RouteConfig, upstream: Upstream, keys: Sequence[Secret] = ()
+) -> tuple[str, Handler]:
     provider = get_provider(plain_name(model.provider))
     if config.route_type not in provider.route_types:
         raise NotSupported(f"the provider {provider.name!r} has no {config.route_type.value}")
@@ -221,7 +229,6 @@ def _handler(model: Model, config: RouteConfig, upstream: Upstream) -> tuple[str
     )
     if isinstance(bound, Responder):
         return name, ResponderHandler(bound.respond, headers)
-    keys = tuple(secrets_in(model.config))
     return name, ProviderHandler(bound, upstream, headers, keys, drops=config.drop_unsupported)
 
 

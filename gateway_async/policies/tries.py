@@ -17,6 +17,7 @@ from gateway_async.call import Answer, Call, StreamAnswer
 from gateway_async.errors import GatewayError, RateLimited, Unavailable
 from gateway_async.policies.balance import Pick
 from gateway_async.policies.budget import Budget
+from gateway_async.policies.declining import Declined
 from gateway_async.policies.failures import cannot_carry, may_pass, reason_of
 from gateway_async.policies.target import Target
 from gateway_async.traffic_config import FallbackReason, RetryConfig
@@ -129,6 +130,9 @@ class Tries:
             later = [target for group in self._groups[number + 1 :] for target in group]
             with suppress(GatewayError):  # the course knows it
                 return _told(await self._ask_group(group, later, course), course.attempts + 1)
+        for failure in (each for failures in course.failures.values() for each in failures):
+            if isinstance(failure, Declined) and failure.answer is not None:
+                return _told(failure.answer, course.attempts)
         raise _with_attempts(course.error, course.attempts)
 
     async def _ask_group(

@@ -64,7 +64,7 @@ class _Counted:
         """Whether the same request may pass that does not ask: some servers know no `stream_options`."""
         if isinstance(refused, UnsupportedParameter):
             return refused.parameter == "stream_options"
-        if not isinstance(refused, UpstreamRefused) or refused.status not in (400, 422):
+        if not isinstance(refused, UpstreamRefused) or refused.status not in (400, 422) or refused.refusal:
             return False
         return not self._asked or "stream_options" in refused.message
 

@@ -91,7 +91,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "platformdirs": {"gateway_async.stores.places"},
     "redis": {"gateway_async.stores.redis", "gateway_async.stores.redis_pipeline"},
     "rich": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "console")},
-    "tenacity": {"gateway_async.retries"},
+    "tenacity": {"gateway_async.policies.tries", "gateway_async.retries"},
     "typer": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "store", "console")},
     "uvicorn": {f"gateway_server.{name}" for name in ("connection", "process", "serving", "slow")},
     "uvloop": {"gateway_sync._loop"},
@@ -271,6 +271,7 @@ def test_the_engine_takes_only_the_base_of_the_providers() -> None:
             "gateway_async.providers",
             "gateway_async.providers._base",
             "gateway_async.providers._errors",
+            "gateway_async.providers._refusals",
         }
 
 
