@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults.scenarios import changes, destinations, leaving, soak, storms
+from tests.faults.scenarios import changes, destinations, leaving, readers, soak, storms
 from tests.faults.scenarios.report import Place, Report, Scenario
 from tests.faults.storm.process import chaos_process
 
@@ -20,6 +20,7 @@ SCENARIOS: dict[str, Scenario] = {
     "file-changes": changes.file_changes,
     "api-changes": changes.api_changes,
     "leaving": leaving.leaving,
+    "slow-readers": readers.slow_readers,
     "storm": storms.again_and_again,
     "soak": soak.soak,
 }

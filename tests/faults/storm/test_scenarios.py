@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.benchmarks.loop import run
-from tests.faults.scenarios import changes, leaving
+from tests.faults.scenarios import changes, leaving, readers
 from tests.faults.scenarios.destinations import BALANCES, FAULTS, Case, asks
 from tests.faults.scenarios.report import Place, Report, Scenario
 from tests.faults.storm.load import Load
@@ -96,3 +96,8 @@ def test_changes_over_the_api_fail_no_request(place: Place) -> None:
 def test_a_caller_who_leaves_frees_the_upstream(place: Place) -> None:
     """In every dialect, whole or streamed, before and within the answer; how soon is printed."""
     held(leaving.leaving, place, 0, aside="outlived")
+
+
+def test_callers_who_do_not_read_cost_little_and_nobody_else(place: Place) -> None:
+    """Upstreams that send without end wait for them; events that never end are refused."""
+    held(readers.slow_readers, place, 400)
