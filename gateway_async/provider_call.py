@@ -1,6 +1,7 @@
 """A call of a provider: its request sent, its answer or its stream brought back, and what is told of it on the way."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -62,7 +63,7 @@ class ProviderHandler:
                 request = await self._authorized(request, call)
                 keys = (*keys, *_credentials(request.headers))
             if call.hurried and call.deadline is not None:
-                request = replace(request, time_left=max(call.deadline - time.monotonic(), 0.001))
+                request = replace(request, time_left=_seconds_until(call.deadline))
             if call.stream:
                 opened = await self._upstream.open(request, call.timeouts, call.deadline)
                 return await self._stream(opened, data, headers, keys)
@@ -145,6 +146,11 @@ class ResponderHandler:
             return Answer(answer.body, (*self._headers, *answer.headers))
         answer.headers = (*self._headers, *answer.headers)
         return answer
+
+
+def _seconds_until(deadline: float) -> float:
+    """Seconds that are left, in whole milliseconds and never more than there are; but always one."""
+    return max(math.floor((deadline - time.monotonic()) * 1000), 1) / 1000
 
 
 def _credentials(headers: Mapping[str, str]) -> Iterator[Secret]:

@@ -256,8 +256,10 @@ class DirectStream:
             # The headers may come long before the first token: both have `first_byte` together.
             wait = self._timeouts.first_byte
             seconds = max(response.until - asyncio.get_running_loop().time(), 0)
-        if self._deadline is not None and (left := time_left(self._deadline)) < seconds:
-            seconds = wait = left
+        if self._deadline is not None and (left := self._deadline - time.monotonic()) < seconds:
+            if left <= 0:  # what is there already could be read for ever
+                raise out_of_time(self._request)
+            seconds = left
         return await self._read(response, seconds, wait)
 
     async def read_all(self) -> UpstreamResponse:
@@ -287,6 +289,8 @@ class DirectStream:
         try:
             data = await response.read(seconds)
         except (http1.ProtocolError, OSError) as problem:
+            if isinstance(problem, TimeoutError) and is_past(self._deadline):
+                raise out_of_time(self._request) from problem
             raise failure(self._request, problem, self._timeouts.connect, wait) from problem
         self._begun = True
         return data
@@ -320,7 +324,7 @@ def failure(
     if isinstance(problem, http1.Unfinished):
         return UpstreamTimeout(f"{host} began its answer and did not finish it within {total:.3g} s")
     if isinstance(problem, TimeoutError):
-        return UpstreamTimeout(f"{host} sent nothing for {wait:.3g} s, which is as long as the route waits")
+        return UpstreamTimeout(f"{host} sent nothing for {wait:.3g} s, which is as long as this call waits")
     if isinstance(problem, http1.ConnectFailed):
         return _unreached(UpstreamUnavailable(f"{host} can't be reached: {problem.strerror or problem}"))
     if isinstance(problem, OSError):
@@ -337,6 +341,16 @@ def failure(
 def _unreached(error: UpstreamError) -> UpstreamError:
     error.reached = False
     return error
+
+
+def is_past(deadline: float | None) -> bool:
+    """Whether a time of `time.monotonic` is over."""
+    return deadline is not None and time.monotonic() >= deadline
+
+
+def out_of_time(request: UpstreamRequest) -> UpstreamTimeout:
+    """The error for a stream that goes on when its caller's time is up."""
+    return UpstreamTimeout(f"{host_of(request)} did not end its answer in the time that the caller gave")
 
 
 def too_large(request: UpstreamRequest) -> UpstreamInvalid:

@@ -5,6 +5,7 @@ The same interface as `upstream.Direct`; several times slower, and only used whe
 
 import asyncio
 import ssl
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -15,7 +16,15 @@ from gateway_async import http1
 from gateway_async.config import TimeoutsConfig
 from gateway_async.errors import UpstreamError
 from gateway_async.providers._base import UpstreamRequest, UpstreamResponse
-from gateway_async.upstream import MAX_ANSWER_BYTES, failure, seconds_left, time_left, too_large
+from gateway_async.upstream import (
+    MAX_ANSWER_BYTES,
+    failure,
+    is_past,
+    out_of_time,
+    seconds_left,
+    time_left,
+    too_large,
+)
 
 _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
 """What aiohttp raises; a RuntimeError when its session or its connection was closed meanwhile."""
@@ -119,12 +128,16 @@ class ProxiedStream:
         else:
             wait = self._timeouts.first_byte
             seconds = self._until - asyncio.get_running_loop().time()
-        if self._deadline is not None and (left := time_left(self._deadline)) < seconds:
-            seconds = wait = left
+        if self._deadline is not None and (left := self._deadline - time.monotonic()) < seconds:
+            if left <= 0:
+                raise out_of_time(self._request)
+            seconds = left
         try:
             async with asyncio.timeout(seconds):
                 data = await self._response.content.readany()
         except _FAILURES as problem:
+            if isinstance(problem, TimeoutError) and is_past(self._deadline):
+                raise out_of_time(self._request) from problem
             raise _failure(self._request, problem, self._timeouts, wait) from problem
         self._begun = True
         return data
