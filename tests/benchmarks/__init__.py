@@ -1,8 +1,9 @@
-"""What a request costs: CPU, latency and memory of the gateway, its SDKs and its peers, measured in one run.
+"""What a request costs: CPU, latency and memory of the gateway, of each of its policies, its SDKs and its peers.
 
-    python -m tests.benchmarks [--quick] [--json FILE] [--only NAME]
+    python -m tests.benchmarks [--quick] [--only NAME] [--json FILE] [--markdown FILE]
+    python -m tests.benchmarks.soak [--requests 1000000] [--markdown FILE]
 
-MLFLOW_PEER_PYTHON names an interpreter that has mlflow[gateway] 2.22.5; without it, mlflow's rows are left out. Linux
-only: CPU time is read from the kernel. `floor` tells how fast the machine is at the moment; compare with it rather
-than with numbers of another day.
+MLFLOW_PEER_PYTHON and LITELLM_PEER_PYTHON name interpreters that have mlflow[gateway] and litellm[proxy], PORTKEY_PEER
+a folder in which npm installed @portkey-ai/gateway; `nox -s bench` brings all three. What is not there is left out,
+and said to be. Linux only: CPU time is read from the kernel. docs/performance.md tells how it is measured.
 """

@@ -156,7 +156,8 @@ class Report:
         """When, where and of what."""
         versions = "".join(f", {name} {version}" for name, version in self.versions.items())
         return (
-            f"{self.day}: {os.cpu_count()} cores, load {self.load:.1f} before the run, "
+            f"{self.day}: {os.cpu_count()} cores, load {self.load:.1f} before and "
+            f"{os.getloadavg()[0]:.1f} after the run, "
             f"Python {platform.python_version()}{versions}."
         )
 

@@ -122,7 +122,8 @@ class Soak:
         await asyncio.gather(*self.connecting)
         for caller in self.callers:
             caller.transport.abort()
-        await self.all_gone.wait()
+        if self.callers:
+            await self.all_gone.wait()
         return self.found
 
     def connect(self) -> None:
@@ -172,7 +173,7 @@ class Soak:
     def gone(self, caller: Caller) -> None:
         """A connection that is closed."""
         self.callers.discard(caller)
-        if not self.callers:
+        if self.finished.done() and not self.callers:
             self.all_gone.set()
 
     def _count(self) -> None:
