@@ -62,13 +62,20 @@ class EventReader:
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """The chunks that these bytes complete."""
-        try:
-            events = self._decoder.feed(data)
-        except ValueError as problem:
-            raise UpstreamInvalid(f"{self.provider}: {problem}", provider=self.provider) from None
-        for event in events:
+        for event in self.events(data):
             if not self.done:
                 yield from self.event(event)
+
+    def events(self, data: bytes) -> Sequence[Event]:
+        """The events that these bytes complete.
+
+        Raises:
+            UpstreamInvalid: They are none, or one is too large.
+        """
+        try:
+            return self._decoder.feed(data)
+        except ValueError as problem:
+            raise UpstreamInvalid(f"{self.provider}: {problem}", provider=self.provider) from None
 
     def end(self) -> Iterable[bytes]:
         """The chunks of an event that lacks its blank line; then the stream must be complete."""

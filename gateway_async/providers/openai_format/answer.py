@@ -14,6 +14,7 @@ from gateway_async.providers._answers import json_object, new_id, now
 from gateway_async.providers._base import Json
 from gateway_async.providers._errors import invalid, reported_error
 from gateway_async.providers._streams import EventReader
+from gateway_async.providers.openai_format.likeness import Likeness
 from gateway_async.sse import Event
 
 _Shape = Mapping[str, type | tuple[type, ...]]
@@ -110,6 +111,18 @@ class ChatReader(EventReader):
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._spoken: set[int] = set()
+        self._likeness = Likeness()
+
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """The chunks that these bytes complete; one that is like an earlier one goes on as it is."""
+        holds = self._likeness.holds
+        for name, chunk in self.events(data):
+            if self.done:
+                return
+            if not name and holds(chunk):
+                yield chunk
+            else:
+                yield from self.event(Event(name, chunk))
 
     def event(self, event: Event) -> Iterable[bytes]:
         """The event's own bytes, if it is a chunk in the standard shape."""
@@ -122,8 +135,11 @@ class ChatReader(EventReader):
         if value.get("choices") is None:
             return
         # A line end within the JSON would end the event too early on its way out.
-        changed = self.standard_chunk(value) or b"\n" in event.data
-        yield _dumps(value, self.provider) if changed else event.data
+        if self.standard_chunk(value) or b"\n" in event.data:
+            yield _dumps(value, self.provider)
+        else:
+            self._likeness.learn(event.data, value)
+            yield event.data
 
     def standard_chunk(self, value: Json) -> bool:
         """Bring a chunk into the standard shape; whether that changed it."""
