@@ -48,7 +48,7 @@ def quickest(targets: Sequence[Target], now: float) -> Target:
     """Of two taken at random the one where a call waits less, for its weight."""
     if len(targets) == 1:
         return targets[0]
-    one, other = random.sample(targets, 2)
+    one, other = targets if len(targets) == 2 else random.sample(targets, 2)
     return one if _cost(one, now) <= _cost(other, now) else other
 
 
