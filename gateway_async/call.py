@@ -71,6 +71,9 @@ class Call:
     on_usage: tuple[Callable[[Tokens], None], ...] = ()
     """Told what the call used, if it is a stream: once, when that ends in whatever way."""
 
+    leftover: "Answer | None" = None
+    """What a provider's filter left of an answer: the caller's, if nobody has a better one."""
+
 
 class UsageAsked(dict[str, Any]):
     """The `stream_options` of a call for whose usage the gateway asks. Its caller does not, and gets no chunk of it."""

@@ -8,11 +8,17 @@ from dataclasses import replace
 from typing import Any, Self
 
 from gateway_async.call import Answer, Call, Headers, StreamAnswer
-from gateway_async.errors import GatewayError, UnsupportedParameter, UpstreamError, UpstreamTimeout
+from gateway_async.errors import (
+    GatewayError,
+    UnsupportedParameter,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamTimeout,
+)
 from gateway_async.providers._base import Adapter, Authorizing, ChunkReader, UpstreamRequest
 from gateway_async.providers._errors import hide
 from gateway_async.secrets import Secret
-from gateway_async.upstream import Upstream, UpstreamStream
+from gateway_async.upstream import MAX_ANSWER_BYTES, Upstream, UpstreamStream
 
 REQUEST_IDS = (
     "x-request-id",
@@ -188,6 +194,7 @@ class ProviderStream:
         self._reader = reader
         self._first: list[bytes] = []
         self._failed: GatewayError | None = None
+        self._size = 0
         self._ended = False
 
     async def start(self) -> None:
@@ -214,7 +221,10 @@ class ProviderStream:
             if self._failed is not None:
                 raise self._failed
             data = await self._upstream.read(first=first)
+            self._size += len(data)
             try:
+                if self._size > MAX_ANSWER_BYTES:  # readers may gather what they read
+                    raise UpstreamInvalid(f"the provider's stream is longer than {MAX_ANSWER_BYTES} bytes")
                 for chunk in self._reader.feed(data) if data else self._reader.end():
                     batch.append(chunk)
             except GatewayError as failed:

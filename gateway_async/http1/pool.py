@@ -5,7 +5,8 @@ import math
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from aiohappyeyeballs import start_connection
 
@@ -63,6 +64,7 @@ class Pool:
 
         self._busy: set[Response] = set()
         self._ticking = self._closed = False
+        self._lookups: dict[tuple[str, int], asyncio.Future[Any]] = {}
         self._tls: ssl.SSLContext | None = None
         self._tls_lock = asyncio.Lock()
 
@@ -181,7 +183,7 @@ class Pool:
     async def _open(self, origin: Origin) -> Response:
         host, port, tls = origin
         context = await self._context() if tls else None
-        addresses = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = await self._addresses(host, port)
         # Here and not before: a name may mean another address each time it is asked.
         if self._guard is not None:
             self._guard.admit(host, [str(place[0]) for *_, place in addresses])
@@ -193,6 +195,22 @@ class Pool:
             server_hostname=host.rstrip(".") if tls else None,
         )
         return connection
+
+    async def _addresses(self, host: str, port: int) -> list[Any]:
+        """What stands behind a name; those who ask while it is looked up share the answer.
+
+        The threads that look up are few: a name server that hangs must not fill their queue.
+        """
+        if (lookup := self._lookups.get((host, port))) is None:
+            found = self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            lookup = self._lookups[host, port] = asyncio.ensure_future(found)
+            lookup.add_done_callback(partial(self._looked_up, (host, port)))
+        return await asyncio.shield(lookup)
+
+    def _looked_up(self, place: tuple[str, int], lookup: asyncio.Future[Any]) -> None:
+        del self._lookups[place]
+        if not lookup.cancelled():
+            lookup.exception()  # seen, though all who asked may have left
 
     async def _context(self) -> ssl.SSLContext:
         async with self._tls_lock:  # a burst of first requests makes one

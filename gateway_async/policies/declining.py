@@ -7,21 +7,8 @@ from gateway_async.call import Answer, Call, Handler, StreamAnswer
 from gateway_async.errors import UpstreamRefused
 
 
-class Declined(UpstreamRefused):
-    """A provider's filter has taken its answer.
-
-    Attributes:
-        answer: What is left of it, for the caller if nobody else has one; None of a stream.
-    """
-
-    def __init__(self, answer: Answer | None) -> None:
-        super().__init__("the provider's content filter has taken the answer", upstream_status=200)
-        self.refusal = "content_policy"
-        self.answer = answer
-
-
 class Declining:
-    """Raises `Declined` for an answer that is none, or a stream that begins so.
+    """Refuses where a filter has taken the answer, or a stream begins so; the call keeps what is left of an answer.
 
     Args:
         inner: Asks the provider.
@@ -36,21 +23,23 @@ class Declining:
         answer = await self._inner(call)
         if isinstance(answer, Answer):
             if self._is_declined(answer.body):
-                raise _said(Declined(answer), answer)
+                call.leftover = answer
+                raise _declined(answer)
             return answer
         try:
             first = await anext(answer, ())
             if any(map(self._is_declined, first)):
-                raise _said(Declined(None), answer)
+                raise _declined(answer)
         except BaseException:
             await answer.aclose()
             raise
         return _Begun(answer, first)
 
 
-def _said(declined: Declined, answer: Answer | StreamAnswer) -> Declined:
-    declined.headers = answer.headers
-    return declined
+def _declined(answer: Answer | StreamAnswer) -> UpstreamRefused:
+    error = UpstreamRefused("the provider's content filter has taken the answer", upstream_status=200)
+    error.refusal, error.headers = "content_policy", answer.headers
+    return error
 
 
 class _Begun:

@@ -30,6 +30,15 @@ def reason_of(error: GatewayError) -> FallbackReason | None:
     return "failure"
 
 
+def reasons_of(error: GatewayError) -> set[FallbackReason]:
+    """Every reason: a request that is too long for the limit of an account is both refused and limited."""
+    reason = reason_of(error)
+    found: set[FallbackReason] = set() if reason is None else {reason}
+    if isinstance(error, UpstreamError) and error.upstream_status == 429:
+        found.add("rate_limit")
+    return found
+
+
 def cannot_carry(error: GatewayError) -> bool:
     """Whether a destination has nothing for something in the request; another one may have."""
     return isinstance(error, InvalidRequest | NotSupported)

@@ -17,8 +17,7 @@ from gateway_async.call import Answer, Call, StreamAnswer
 from gateway_async.errors import GatewayError, RateLimited, Unavailable
 from gateway_async.policies.balance import Pick
 from gateway_async.policies.budget import Budget
-from gateway_async.policies.declining import Declined
-from gateway_async.policies.failures import cannot_carry, may_pass, reason_of
+from gateway_async.policies.failures import cannot_carry, may_pass, reasons_of
 from gateway_async.policies.target import Target
 from gateway_async.traffic_config import FallbackReason, RetryConfig
 
@@ -130,9 +129,8 @@ class Tries:
             later = [target for group in self._groups[number + 1 :] for target in group]
             with suppress(GatewayError):  # the course knows it
                 return _told(await self._ask_group(group, later, course), course.attempts + 1)
-        for failure in (each for failures in course.failures.values() for each in failures):
-            if isinstance(failure, Declined) and failure.answer is not None:
-                return _told(failure.answer, course.attempts)
+        if (leftover := course.call.leftover) is not None:
+            return _told(leftover, course.attempts)
         raise _with_attempts(course.error, course.attempts)
 
     async def _ask_group(
@@ -178,7 +176,7 @@ class Tries:
     def _moves_on(self, course: _Course) -> bool:
         """Whether another destination may be asked after the last failure."""
         error = course.failures[course.last][-1]
-        return cannot_carry(error) or reason_of(error) in self._falls
+        return cannot_carry(error) or not self._falls.isdisjoint(reasons_of(error))
 
     def _repeatable(
         self, group: Sequence[Target], later: Sequence[Target], course: _Course
