@@ -3,19 +3,25 @@
 import asyncio
 import hashlib
 import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from gateway_async.errors import ConfigError
 from gateway_async.stores.base import Store
 from gateway_async.stores.places import beside, own_text, shown
 
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
 VARIABLE = "GATEWAY_SECRET_KEY"
 """The environment variable that holds the secret: one Fernet key, or several with commas between. The first encrypts,
 all decrypt, so that a new one can be put before the old."""
+
+_KEY_BYTES = 32
 
 _MAKE_ONE = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
@@ -31,14 +37,20 @@ class Vault:
     """
 
     def __init__(self, keys: list[str]) -> None:
-        try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
-        except ValueError:
+        if not all(map(_is_key, keys)):
             raise ConfigError(
-                f"{VARIABLE} is no secret key: 32 bytes in URL-safe base64 are needed; make one with {_MAKE_ONE}"
-            ) from None
+                f"{VARIABLE} is no secret key: {_KEY_BYTES} bytes in URL-safe base64 are needed; make one with {_MAKE_ONE}"
+            )
+        self._keys = keys
         self.fingerprints = [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys]
         """What tells the keys apart without telling them, in their order."""
+
+    @cached_property
+    def _fernet(self) -> "MultiFernet":
+        # 7 MB, for those whose store has routes.
+        from cryptography.fernet import Fernet, MultiFernet
+
+        return MultiFernet([Fernet(key) for key in self._keys])
 
     def seal(self, settings: dict[str, Any]) -> bytes:
         """The settings, encrypted."""
@@ -50,6 +62,8 @@ class Vault:
         Raises:
             ConfigError: They were sealed with another key.
         """
+        from cryptography.fernet import InvalidToken
+
         try:
             settings: dict[str, Any] = orjson.loads(self._fernet.decrypt(sealed))
         except InvalidToken:
@@ -119,9 +133,20 @@ def open_vault(file: Path) -> Vault:
     if given:
         return Vault([key.strip() for key in given.split(",")])
     try:
-        return Vault([own_text(file, lambda: Fernet.generate_key().decode())])
+        return Vault([own_text(file, _make_key)])
     except (OSError, UnicodeDecodeError) as problem:
         said = getattr(problem, "strerror", None) or "it holds no key"
         raise ConfigError(
             f"the secret in {file} can't be read or made: {said}; give one in {VARIABLE}, made with {_MAKE_ONE}"
         ) from None
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(urlsafe_b64decode(text)) == _KEY_BYTES
+    except ValueError:
+        return False
+
+
+def _make_key() -> str:
+    return urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from gateway_async.errors import GatewayError
+from gateway_async.stores.sql.engine import Engine
 
 
 class Backend(Protocol):
@@ -33,7 +32,7 @@ class Backend(Protocol):
         """Make the place where the database is, if it is absent and ours to make."""
         ...
 
-    def engine(self, seconds: float) -> AsyncEngine:
+    def engine(self, seconds: float) -> Engine:
         """A new engine; a statement takes no longer than so many seconds."""
         ...
 

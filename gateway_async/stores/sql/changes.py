@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway_async.stores.base import AuditEntry, Json
 from gateway_async.stores.sql.database import Database
+from gateway_async.stores.sql.engine import Connection
 from gateway_async.stores.sql.tables import audit, state
 
 
@@ -18,7 +18,7 @@ from gateway_async.stores.sql.tables import audit, state
 class Change:
     """A transaction in which no other one changes anything."""
 
-    connection: AsyncConnection
+    connection: Connection
 
     revision: int
     """The store's revision from here on."""

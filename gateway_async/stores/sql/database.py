@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway_async.stores.sql.backend import Backend
 from gateway_async.stores.sql.connections import Connections
+from gateway_async.stores.sql.engine import Connection, Engine
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Database:
             return await _twice(fetch)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self) -> AsyncIterator[Connection]:
         """A connection for what is more than a query.
 
         Raises:
@@ -71,7 +71,7 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
+    async def writing(self) -> AsyncIterator[Connection]:
         """A transaction, committed on leaving, and undone if an error leaves it.
 
         Raises:
@@ -87,7 +87,7 @@ class Database:
                 connections.writers.release()
 
     @asynccontextmanager
-    async def migrating(self) -> AsyncIterator[AsyncConnection]:
+    async def migrating(self) -> AsyncIterator[Connection]:
         """The same, for one at a time, and with more time.
 
         Raises:
@@ -138,9 +138,9 @@ def _reason(problem: BaseException) -> str:
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine, begin: str) -> AsyncIterator[AsyncConnection]:
-    async def begun() -> AsyncConnection:
-        connection = await engine.connect()
+async def _transaction(engine: Engine, begin: str) -> AsyncIterator[Connection]:
+    async def begun() -> Connection:
+        connection = await engine.open()
         try:
             await connection.exec_driver_sql(begin)
         except BaseException:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway_async.errors import ConfigError, GatewayError, Unavailable
 from gateway_async.stores.places import shown
+from gateway_async.stores.sql.engine import Engine
 
 CONNECTIONS = 4
 """Most connections of a process."""
@@ -40,7 +40,7 @@ class Postgres:
     def make(self) -> None:
         """Nothing: a database is made by who runs the server."""
 
-    def engine(self, seconds: float) -> AsyncEngine:
+    def engine(self, seconds: float) -> Engine:
         """A new engine; see `Backend.engine`."""
 
         async def connect(*_: Any) -> Any:
@@ -52,9 +52,9 @@ class Postgres:
                     "postgresql://user:password@host:5432/database, and %40 for @, %2F for / in the password"
                 ) from None
 
-        return create_async_engine(
+        return Engine(
             "postgresql+asyncpg://",
-            async_creator=connect,
+            connect,
             # Who waited for the change of another must see it, whatever the server is set to.
             isolation_level="READ COMMITTED",
             pool_size=CONNECTIONS,

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import aiosqlite
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway_async.errors import ConfigError, GatewayError, Unavailable
 from gateway_async.stores.places import SQLITE, sqlite_file
+from gateway_async.stores.sql.engine import Engine
 
 CONNECTIONS = 4
 """Most connections, each with a thread of its own; readers do not wait for a writer."""
@@ -70,15 +70,15 @@ class SQLite:
                 "or name another place with --store or GATEWAY_STORE"
             ) from None
 
-    def engine(self, seconds: float) -> AsyncEngine:
+    def engine(self, seconds: float) -> Engine:
         """A new engine; see `Backend.engine`."""
 
         async def connect(**_: Any) -> aiosqlite.Connection:
             return await _connect(self._path, seconds)
 
-        return create_async_engine(
+        return Engine(
             sa.URL.create("sqlite+aiosqlite", database=str(self._path)),
-            async_creator=connect,
+            connect,
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=seconds,
