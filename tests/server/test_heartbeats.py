@@ -21,6 +21,7 @@ from tests.support.upstream import (
     CUT,
     DONE,
     GATE,
+    HOLD,
     MockUpstream,
     Reply,
     Script,
@@ -137,6 +138,20 @@ def test_a_failure_before_the_first_comment_has_its_status(beating: Server, upst
 
     assert answer.status_code == 400
     assert "too long" in answer.json()["message"]
+
+
+@dialects
+@pytest.mark.parametrize("begun", [False, True], ids=["before the first chunk", "within the stream"])
+def test_a_caller_who_leaves_between_heartbeats_frees_the_upstream(
+    beating: Server, upstream: MockUpstream, of_openai: bool, begun: bool
+) -> None:
+    """Though something is sent to it all the time."""
+    upstream.reply(stream(WORD, HOLD) if begun else Reply(before=HOLD))
+    with beating.connect() as connection:
+        connection.sendall(call(openai=of_openai, streamed=True))
+        Reading(connection).until(HEARTBEAT, times=2)
+
+    assert upstream.left(upstream.request()) > 0
 
 
 @pytest.mark.parametrize("reply", [error(429, "slow down", retry_after="7"), Reply(before=CUT)])

@@ -216,6 +216,11 @@ BREAKS: dict[str, tuple[Reply, str]] = {
     "garbage came": (stream(delta("One"), f"data: {KEY}\n\n".encode()), "not a JSON object"),
     "a list came": (stream(delta("One"), event([1])), "not a JSON object"),
     "odd choices came": (stream(delta("One"), event({"choices": ["a"]})), "choice"),
+    "half a character came": (stream(delta("One"), b'data: {"choices":[{"delta":{"content":"\xc3', CUT), ""),
+    "the stream ended within a character": (
+        stream(delta("One"), b'data: {"choices":[{"delta":{"content":"\xc3'),
+        "not a JSON object",
+    ),
     "no UTF-8 came": (stream(delta("One"), b"data: \xff\xfe\n\n"), "not a JSON object"),
     "nothing came": (stream(delta("One"), HOLD), "sent nothing"),
 }
@@ -242,6 +247,39 @@ def test_a_stream_that_breaks_ends_with_an_error(
     assert said in way.message(last)
     if not way.openai:
         assert last["status"] in (502, 504)
+
+
+@streams
+@pytest.mark.parametrize(
+    "reply", [BREAKS["the connection broke"][0], BREAKS["an error came"][0]], ids=["cut", "error"]
+)
+def test_the_connection_serves_on_when_a_stream_has_broken(
+    server: Server, upstream: MockUpstream, way: Way, reply: Reply
+) -> None:
+    """The answer has its proper end, though the stream had none."""
+    with server.client() as http:
+        ports = []
+        for what in (reply, chat("Hello"), reply):
+            upstream.reply(what)
+            answer = (way if what is reply else Way(way.openai, False)).post(http)
+            assert answer.status_code == 200
+            ports.append(answer.extensions["network_stream"].get_extra_info("client_addr"))
+
+    assert len(set(ports)) == 1
+
+
+@streams
+def test_an_error_in_place_of_the_first_chunk_has_a_status(
+    http: httpx.Client, upstream: MockUpstream, way: Way
+) -> None:
+    """Nothing is out yet, though the upstream has said 200 and a comment."""
+    told = event({"error": {"message": "slow down", "code": 429}})
+    upstream.reply(stream(b": PROCESSING\n\n", 0.05, told))
+
+    answer = way.post(http)
+
+    assert answer.status_code == 429
+    assert "slow down" in way.message(answer.json())
 
 
 @streams
