@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_async.call import Call
-from gateway_async.traffic_config import Balance
 from gateway_async.policies.balance import BALANCES, Pick
 from gateway_async.policies.target import Load, Target
+from gateway_async.traffic_config import Balance
 
 START = 1000.0
 
