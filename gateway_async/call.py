@@ -71,6 +71,9 @@ class Call:
     on_usage: tuple[Callable[[Tokens], None], ...] = ()
     """Told what the call used, if it is a stream: once, when that ends in whatever way."""
 
+    sent: bool = False
+    """A provider was asked, and may have begun."""
+
     leftover: "Answer | None" = None
     """What a provider's filter left of an answer: the caller's, if nobody has a better one."""
 

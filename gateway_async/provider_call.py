@@ -70,6 +70,7 @@ class ProviderHandler:
                 keys = (*keys, *_credentials(request.headers))
             if call.hurried and call.deadline is not None:
                 request = replace(request, time_left=_seconds_until(call.deadline))
+            call.sent = True
             if call.stream:
                 opened = await self._upstream.open(request, call.timeouts, call.deadline)
                 return await self._stream(opened, data, headers, keys)
@@ -143,6 +144,7 @@ class ResponderHandler:
         self._headers = headers
 
     async def __call__(self, call: Call) -> Answer | StreamAnswer:
+        call.sent = True
         try:
             answer = await self._respond(call)
         except GatewayError as failed:
@@ -200,6 +202,8 @@ class ProviderStream:
     async def start(self) -> None:
         """Read up to the first chunk, so that a failure before it is an error and not a broken stream."""
         self._first = await self._batch(first=True)
+        if not self._first:
+            raise UpstreamInvalid("the provider's stream ended before its first chunk")
 
     def __aiter__(self) -> Self:
         return self

@@ -166,8 +166,9 @@ class _Limited:
         call.on_usage = (*call.on_usage, note)
         try:
             answer = await self._inner(call)
-        except asyncio.CancelledError:  # the caller left, but the provider may have begun
-            settle(tokens_estimated(data))
+        except asyncio.CancelledError:
+            if call.sent:  # its caller left, but the provider has begun
+                settle(tokens_estimated(data))
             raise
         if isinstance(answer, Answer):
             used = answer.usage

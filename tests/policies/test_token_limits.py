@@ -152,6 +152,25 @@ async def test_a_caller_who_leaves_before_the_answer_has_used_the_prompt(upstrea
     assert counters.added == [20]
 
 
+async def test_a_caller_who_leaves_a_queue_has_used_nothing(upstream: MockUpstream) -> None:
+    """No provider has heard of its call."""
+    upstream.reply(chat(before=HOLD))
+    counters = Ledger()
+    async with gateway_of({**route(upstream), "concurrency": {"max": 1}}, counters=counters) as gateway:
+        first, second = (asyncio.create_task(call(gateway)) for _ in range(2))
+        await asyncio.to_thread(upstream.request)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert counters.added == []
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    assert len(upstream.received) == 1
+    assert len(counters.added) == 1
+
+
 # --- streams -------------------------------------------------------------------------------------------------------
 
 
