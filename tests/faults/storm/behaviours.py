@@ -274,7 +274,12 @@ def bomb() -> bytes:
 
 def no_end(exchange: Exchange) -> bytes:
     """All words of a stream, and no word of its end."""
-    return head(stream=exchange.stream) + b"".join(map(chunk, exchange.events()[:-2])) + LAST_CHUNK
+    return head(stream=exchange.stream) + b"".join(map(chunk, wire.words(exchange.marker))) + LAST_CHUNK
+
+
+def nothing_but_mark(exchange: Exchange) -> bytes:
+    """The mark at the end of a stream, and nothing before it."""
+    return head(stream=exchange.stream) + chunk(wire.DONE) + LAST_CHUNK
 
 
 def no_mark(exchange: Exchange) -> bytes:
@@ -362,6 +367,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     # odd, but right
     "no-mark": say(no_mark),
     "no-end": say(no_end),
+    "nothing-but-mark": say(nothing_but_mark),
     "crlf": with_lines(b"\r\n"),
     "cr": with_lines(b"\r"),
 }  # fmt: skip

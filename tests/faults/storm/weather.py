@@ -68,7 +68,7 @@ WANTED = {
         ("redirect", "no-content", "not-modified", "binary", "html", "empty", "zipped"), both("502")
     ),
     **dict.fromkeys(("a-list", "a-number", "null", "deep-body", "huge-numbers", "bomb"), both("502")),
-    **dict.fromkeys(("error-in-200", "error-event-first"), both("502")),
+    **dict.fromkeys(("error-in-200", "error-event-first", "nothing-but-mark"), both("502")),
     **dict.fromkeys(
         ("broken-json", "half-character", "no-utf-8", "deep", "odd-choices"), each("502", "in-band")
     ),
