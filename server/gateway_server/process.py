@@ -21,6 +21,9 @@ from gateway_server.slow import TimedConfig
 _ACCESS_LOG, _UNKEYED = "GATEWAY_ACCESS_LOG", "GATEWAY_UNKEYED"
 """How the first process tells its workers, which begin anew from the environment."""
 
+GARBAGE = 3000
+"""Objects that the collector lets come together."""
+
 BACKLOG = 4096
 """Connections that wait in the kernel until a worker takes them."""
 
@@ -165,7 +168,9 @@ def worker_app() -> GatewayApp:
         )
         sys.exit(1)
     app.live.lenient = True  # `serve`'s caller has looked; and uvicorn ends all when one can't begin
-    # What is there now stays: the collector need not look through it again and again while requests come.
+    # What is there now stays: the collector need not look through it again and again while requests come. Those leave
+    # hardly anything to it, so it may come less often; not much less, since a failed call leaves it its body.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
     return app
