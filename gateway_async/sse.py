@@ -77,6 +77,11 @@ class Decoder:
 
         self._started = False
 
+    @property
+    def between_events(self) -> bool:
+        """All bytes so far were whole events."""
+        return self._started and not self._held and not self._pieces
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
         if self._held:

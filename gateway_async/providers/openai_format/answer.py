@@ -115,6 +115,13 @@ class ChatReader(EventReader):
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """The chunks that these bytes complete; one that is like an earlier one goes on as it is."""
+        if not self.done and data.startswith(b"data: ") and data.endswith(b"\n\n") and self.between_events:
+            chunk = data[6:-2]
+            if self._likeness.holds(chunk):  # then there is no line end in it: it is one event, as most are
+                return (chunk,)
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> Iterable[bytes]:
         holds = self._likeness.holds
         for name, chunk in self.events(data):
             if self.done:
