@@ -1,6 +1,8 @@
 """A streamed answer in the hands of a caller."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -29,7 +31,7 @@ class AsyncStream(Generic[T]):
     """The chunks of an answer, as they come.
 
     The call is made when the stream is first used. It closes by itself at its end or at an error; who leaves earlier
-    closes it:
+    closes it, or it goes on until it is forgotten:
 
         async with client.stream("chat", data) as stream:
             async for chunk in stream:
@@ -46,7 +48,14 @@ class AsyncStream(Generic[T]):
         self._open = open_
         self._convert = convert
         self._source: ChunkSource | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+
+    def __del__(self) -> None:
+        # Who leaves `async for` early and forgets the stream: its loop closes it, as it would a generator.
+        source, loop = getattr(self, "_source", None), getattr(self, "_loop", None)
+        if source is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(lambda: loop.create_task(source.aclose()))
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._start().__await__()
@@ -87,4 +96,6 @@ class AsyncStream(Generic[T]):
     async def _start(self) -> Self:
         if self._source is None and not self._closed:
             self._source = await self._open()
+            with suppress(RuntimeError):  # under trio, where whoever opens a stream has to close it
+                self._loop = asyncio.get_running_loop()
         return self

@@ -1,5 +1,7 @@
 """Streams over HTTP: when they begin, how they end, and what becomes of one that breaks off or is left."""
 
+import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from gateway_async.errors import ConnectionFailed, NotFound
 from tests.contract.conftest import Connect
 from tests.contract.fake import FakeGateway, refused
 from tests.contract.ways import all_of, read_into
-from tests.support.upstream import CUT, HOLD, delta, event, stream, words
+from tests.support.configs import upstream_route
+from tests.support.upstream import CUT, HOLD, MockUpstream, delta, event, stream, words
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 
@@ -97,3 +100,17 @@ async def test_done_ends_a_stream(connect: Connect, fake: FakeGateway) -> None:
     fake.answer(words("Hello"))
 
     assert len(await all_of(connect(fake.url).stream("chat", HELLO))) == 2
+
+
+@pytest.mark.parametrize("way", ["http", "local"])
+async def test_a_stream_that_is_left_and_forgotten_is_closed(upstream: MockUpstream, way: str) -> None:
+    """Nobody has to know that `async for` closes nothing when it is left."""
+    upstream.reply(stream(delta("Hello"), HOLD))
+    local = AsyncGatewayClient.local({"endpoints": [upstream_route("chat", "chat", upstream.url)]})
+    # Over HTTP the upstream stands for the gateway: its chunks look alike.
+    async with local if way == "local" else AsyncGatewayClient(upstream.url) as client:
+        async for chunk in client.stream("chat", HELLO):
+            assert chunk["choices"][0]["delta"]["content"] == "Hello"
+            break
+        gc.collect()
+        await asyncio.to_thread(upstream.left, upstream.request())
