@@ -1,7 +1,6 @@
 """A call of a provider: its request sent, its answer or its stream brought back, and what is told of it on the way."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -157,8 +156,8 @@ class ResponderHandler:
 
 
 def _seconds_until(deadline: float) -> float:
-    """Seconds that are left, in whole milliseconds and never more than there are; but always one."""
-    return max(math.floor((deadline - time.monotonic()) * 1000), 1) / 1000
+    """Seconds that are left, and no more even when they are rounded to milliseconds; but always one of these."""
+    return max(deadline - time.monotonic() - 0.0005, 0.001)
 
 
 def _credentials(headers: Mapping[str, str]) -> Iterator[Secret]:

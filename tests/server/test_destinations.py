@@ -161,6 +161,17 @@ def test_a_time_out_that_is_none_is_refused(
     assert not upstream.received
 
 
+@streamed
+@pytest.mark.parametrize("value", ["1e308", "86400", "2.5"])
+def test_a_time_out_may_be_any_number(
+    gateway: Server, upstream: MockUpstream, streams: bool, value: str
+) -> None:
+    """However large."""
+    upstream.reply(words("Hi") if streams else chat())
+    assert post(gateway, "both", openai=True, streams=streams, X_Request_Timeout=value).status_code == 200
+    assert 0 < float(upstream.request().headers[TIMEOUT]) < float(value) or value == "1e308"
+
+
 @ways
 @streamed
 def test_the_callers_time_out_bounds_the_call(
