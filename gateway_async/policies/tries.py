@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 from gateway_async.call import Answer, Call, StreamAnswer
 from gateway_async.errors import GatewayError, RateLimited, Unavailable
 from gateway_async.policies.balance import Pick
+from gateway_async.policies.breaker import Breaker
 from gateway_async.policies.budget import Budget
 from gateway_async.policies.failures import cannot_carry, may_pass, reasons_of
 from gateway_async.policies.target import Target
@@ -203,16 +204,20 @@ class Tries:
         """The error for a call that nobody may be asked to answer."""
         breakers = [(t.name, t.breaker) for group in self._groups for t in group if t.breaker]
         wait = max(1.0, min(breaker.wait(now) for _, breaker in breakers))
-        said = "; ".join(
-            f"{name} {'asked for a pause of' if breaker.paused(now) else 'has failed and rests for'} "
-            f"{max(breaker.wait(now), 0.1):.1f} s"
-            for name, breaker in breakers
-        )
+        said = "; ".join(f"{name} {_state(breaker, now)}" for name, breaker in breakers)
         kind = RateLimited if all(breaker.paused(now) for _, breaker in breakers) else Unavailable
         text = f"no destination of the route {self._route!r} can be asked now: {said}; call again in {math.ceil(wait)} s"
         error = kind(text, retry_after=wait)
         error.headers = (("x-gateway-route", self._route), (_ATTEMPTS, "0"))
         return error
+
+
+def _state(breaker: Breaker, now: float) -> str:
+    """Why a destination may not be asked."""
+    wait = breaker.wait(now)
+    if not wait:
+        return "has failed, and others try whether it is back"
+    return f"{'asked for a pause of' if breaker.paused(now) else 'has failed and rests for'} {max(wait, 0.1):.1f} s"
 
 
 def _told(answer: Answer | StreamAnswer, attempts: int) -> Answer | StreamAnswer:

@@ -352,7 +352,7 @@ def test_whoever_leaves_a_call_that_tries_frees_its_place() -> None:
         await asyncio.sleep(10)
         trial = asyncio.create_task(_outcome(route(a_call())))
         await asyncio.sleep(1)
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable, match="others try whether it is back"):
             await route(a_call())
         trial.cancel()
         await asyncio.wait([trial])
