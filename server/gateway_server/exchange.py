@@ -2,7 +2,6 @@
 
 import asyncio
 import http
-import re
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -14,7 +13,7 @@ HIGH_WATER = 2**16
 _STATUS = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii") for status in http.HTTPStatus
 }
-_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+_PRINTABLE = bytes(byte for byte in range(256) if byte in b"\t\n" or (byte >= 32 and byte != 127))
 _BODILESS = frozenset({204, 304})
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -157,24 +156,21 @@ class Exchange:
             raise RuntimeError(f"{kind} is not expected now")
 
     def _start(self, message: Message) -> None:
-        status, sized, closes = message["status"], False, False
-        lines = [_STATUS.get(status) or b"HTTP/1.1 %d " % status]
-        for name, value in (*self._line.defaults, *message.get("headers", ())):
-            lines.append(b"%b: %b" % (name, value))
-            if name == b"content-length":
-                self._missing, sized = int(value), True
-            elif name == b"connection":
-                closes = b"close" in value.lower()
-        if closes:
+        status, headers = message["status"], [*self._line.defaults, *message.get("headers", ())]
+        named = dict(headers)
+        lines = [_STATUS.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, headers)]
+        if b"close" in named.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close")
         self._silent = self.scope["method"] == "HEAD" or status in _BODILESS
-        if not sized and not self._silent:
+        if (length := named.get(b"content-length")) is not None:
+            self._missing = int(length)
+        elif not self._silent:
             self._chunked = True
             lines.append(b"transfer-encoding: chunked")
         text = b"\n".join(lines)
-        if _CONTROL.search(text) or text.count(b"\n") >= len(lines):
+        if text.translate(None, _PRINTABLE) or text.count(b"\n") >= len(lines):
             raise RuntimeError("a header of the answer holds a character that none may have")
         head = text.replace(b"\n", b"\r\n") + b"\r\n\r\n"
         if self._chunked:
