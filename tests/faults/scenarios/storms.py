@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import product, repeat
 
 from tests.benchmarks.loop import run
 from tests.faults.scenarios.report import Place, Report, ms
@@ -11,14 +11,13 @@ from tests.faults.storm.outcome import Ask
 from tests.faults.storm.process import ChaosProcess
 from tests.faults.storm.tally import Tally
 from tests.faults.storm.vitals import Vitals, resident_mb, vitals
-from tests.faults.storm.weather import WANTED, route_name, routes
+from tests.faults.storm.weather import SHELTERED, WANTED, route_name, routes
 from tests.support.server import Server, running, wait_until
 
 PATIENCE = 40.0
 """Seconds after which a caller counts as hung: a busy machine is slow, and a call that hangs does so for good."""
 
 TIMES = 2
-"""Each behaviour is met so often in each dialect, whole and streamed."""
 
 WAYS = [(openai, stream) for openai in (False, True) for stream in (False, True)]
 
@@ -47,8 +46,8 @@ def weathered(chaos: ChaosProcess, server: Server) -> Aftermath:
         task = asyncio.create_task(calm(beside))
         load = Load(server.port, met, patience=PATIENCE)
         async with asyncio.TaskGroup() as group:
-            for name in WANTED:
-                asks = [_ask(name, *way) for way in WAYS for _ in range(TIMES)]
+            for name, end in product(WANTED, ("", SHELTERED)):
+                asks = [_ask(name, end, *way) for way in WAYS for _ in range(times(bool(end)))]
                 group.create_task(load.run(asks, callers=len(asks) // 2))
         beside.stop()
         await task
@@ -68,9 +67,14 @@ def weathered(chaos: ChaosProcess, server: Server) -> Aftermath:
     return Aftermath(met, neighbours, before, after, chaos.stats()["under_way"], server.log)
 
 
-def _ask(behaviour: str, openai: bool, stream: bool) -> Ask:
-    padding = 2_000_000 if behaviour.startswith("early") else 0
-    return Ask(route_name(behaviour), openai, stream, padding, leaves=stream and behaviour == "endless")
+def times(sheltered: bool) -> int:
+    """How often each behaviour is met in each way."""
+    return 1 if sheltered else TIMES
+
+
+def _ask(behaviour: str, end: str, openai: bool, stream: bool) -> Ask:
+    padding = 500_000 if behaviour.startswith("early") else 0
+    return Ask(route_name(behaviour) + end, openai, stream, padding, leaves=stream and behaviour == "endless")
 
 
 CONFIG = {"max_body_mb": 4}
@@ -81,7 +85,7 @@ def again_and_again(place: Place, requests: int) -> Report:
     """Storms one after the other: memory after the last is that after the third."""
     report, resident = Report(), list[float]()
     with running(place.folder, {"endpoints": routes(place.chaos), "server": CONFIG}) as server:
-        while len(resident) < 4 or len(resident) * len(WANTED) * TIMES * 4 < requests:
+        while len(resident) < 4 or len(resident) * len(WANTED) * (TIMES + 1) * 4 < requests:
             aftermath = weathered(place.chaos, server)
             report.hold(not aftermath.neighbours.failed, aftermath.neighbours.explain())
             resident.append(resident_mb(server.process.pid))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.scenarios.storms import CONFIG, TIMES, Aftermath, weathered
+from tests.faults.scenarios.storms import CONFIG, Aftermath, times, weathered
 from tests.faults.storm.process import chaos_process
-from tests.faults.storm.weather import SLOWEST, WANTED, route_name, routes
+from tests.faults.storm.weather import SHELTERED, SLOWEST, WANTED, route_name, routes, sheltered
 from tests.support.configs import KEY
 from tests.support.server import running
 
@@ -30,7 +30,19 @@ def test_every_caller_is_told_what_became_of_its_call(aftermath: Aftermath, beha
 
     assert set(whole) <= wanted.whole, aftermath.met.explain(name)
     assert set(stream) <= wanted.stream, aftermath.met.explain(name)
-    assert whole.total() == stream.total() == 2 * TIMES
+    assert whole.total() == stream.total() == 2 * times(sheltered=False)
+
+
+@pytest.mark.parametrize("behaviour", WANTED)
+def test_another_destination_answers_in_its_place(aftermath: Aftermath, behaviour: str) -> None:
+    """Where there is one, whatever the first does; but for what is the caller's fault, or out already."""
+    name, wanted = route_name(behaviour) + SHELTERED, sheltered(WANTED[behaviour])
+
+    whole, stream = aftermath.met.of(name, stream=False), aftermath.met.of(name, stream=True)
+
+    assert set(whole) <= wanted.whole, aftermath.met.explain(name)
+    assert set(stream) <= wanted.stream, aftermath.met.explain(name)
+    assert whole.total() == stream.total() == 2 * times(sheltered=True)
 
 
 def test_nobody_waits_longer_than_the_route(aftermath: Aftermath) -> None:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from tests.faults.storm.process import ChaosProcess, Json, route
+from tests.faults.storm.process import ChaosProcess, Json, model, route
 from tests.support.ports import closed_port
 
-QUICK: Json = {"connect": 2, "first_byte": 1.5, "idle": 1, "total": 3}
-"""How long routes in the storm wait."""
+QUICK: Json = {"connect": 2.5, "first_byte": 2.5, "idle": 2, "total": 8}
+"""How long routes in the storm wait, but for those that are to be answered well: a busy machine takes its time."""
 
-SLOWEST = 3.0
+SLOWEST = 8.0
 """No route waits longer than so many seconds."""
 
 
@@ -87,21 +87,50 @@ WANTED = {
 """Behaviour → what may become of a call."""
 
 
+THE_CALLERS = {"400", "413", "left"}
+"""What has nothing to do with the destination."""
+
+SHELTERED = ".sheltered"
+"""What the names of routes end in that have another destination for when the first does not answer."""
+
+
+def sheltered(wanted: Wanted) -> Wanted:
+    """What may become of calls then: the other destination answers, unless some of a stream is out already.
+
+    An answer that begins and does not end takes all the time that the route has. After some failures it is the other
+    destination alone that is asked.
+    """
+    whole, stream = (
+        {word if word in (*THE_CALLERS, "in-band") else "right" for word in words}
+        for words in (wanted.whole, wanted.stream)
+    )
+    late = {"504"} if "504" in wanted.whole else set()
+    return Wanted(frozenset(whole | late), frozenset(stream if stream & THE_CALLERS else stream | {"right"}))
+
+
 def routes(chaos: ChaosProcess) -> list[Json]:
-    """A route to each behaviour, and `calm`, which is served well over connections of its own."""
+    """Two routes to each behaviour, one sheltered; and `calm`, which is served well over connections of its own."""
     elsewhere = {
         "refuses": f"http://127.0.0.1:{closed_port()}/v1",
         "connect-hangs": chaos.base("ok", at="full"),
         "reset-on-connect": chaos.base("ok", at="mute"),
         "close-some-time": chaos.base("close-some-time", at="stale"),
     }
-    return [
-        route("calm", chaos.base("ok", at="calm")),
-        *(
-            route(route_name(name), elsewhere.get(name) or chaos.base(name), timeouts=QUICK)
-            for name in WANTED
-        ),
-    ]
+    found = [route("calm", chaos.base("ok", at="calm"))]
+    for name in WANTED:
+        base = elsewhere.get(name) or chaos.base(name)
+        patience: Json = {} if WANTED[name] == both("right") else {"timeouts": QUICK}
+        found.append(route(route_name(name), base, **patience))
+        destinations = [{"model": model(base)}, {"model": model(chaos.base("ok", at="calm")), "priority": 2}]
+        found.append(
+            {
+                "name": route_name(name) + SHELTERED,
+                "endpoint_type": "llm/v1/chat",
+                "destinations": destinations,
+                **patience,
+            }
+        )
+    return found
 
 
 def route_name(behaviour: str) -> str:
