@@ -7,6 +7,7 @@ end of the server nobody who is about to ask meets a closing door.
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -23,8 +24,15 @@ if TYPE_CHECKING:
 LAST_CALL_SECONDS = 0.5
 """At the end of the server a connection without a request is kept for so long, since the next may be on its way."""
 
+LINGER_SECONDS = 2.0
+"""After a last answer that came before the request was whole, what still comes is read and dropped for so long: where
+a socket is closed with unread data, the answer may be lost."""
+
 MAX_HEAD_BYTES = 2**23
-"""A request whose headers are larger is refused."""
+"""A request whose headers are larger is refused, and so are trailers and extensions of chunks."""
+
+MAX_HEADERS = 10_000
+"""A request that has more headers is refused, since each takes many times the memory of its bytes."""
 
 _log = logging.getLogger("gateway_server")
 
@@ -69,8 +77,10 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         # Who announces the end of the connection, and goes on nevertheless, gets the answer that was asked for.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._held = self._draining = False
-        self._head_bytes = 0
+        self._held = self._draining = self._refused = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._unused_bytes = 0
+        """So much came in since a request began, or since a piece of its body."""
 
     @property
     def defaults(self) -> list[tuple[bytes, bytes]]:
@@ -79,13 +89,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def awaited(self) -> bool:
-        """The caller has yet to send a request, or the rest of one."""
+        """The caller has yet to send a request, or the rest of one, and nobody but the caller is to blame."""
         exchange = self.exchange
-        if exchange is None or self._waiting:
-            return exchange is None
+        if self._parser is None or exchange is None or self._waiting:
+            return self._parser is not None and exchange is None
         if exchange.complete:
             return self.reading is not None or exchange.more_body
-        return exchange.more_body
+        return exchange.more_body and not self._held and not exchange.awaits_word
 
     @property
     def scope(self) -> Scope | None:
@@ -127,14 +137,16 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # it was answered as any other, and no more is read
+            self._parser = None  # it is answered as any other, and what follows is another protocol's
+            return
         except httptools.HttpParserError:
             self._refuse()
             return
-        if self.reading is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse()
+        self._unused_bytes += len(data)
+        if self._unused_bytes > MAX_HEAD_BYTES or (
+            self.reading is not None and len(self._headers) > MAX_HEADERS
+        ):
+            self._refuse()
 
     def pause_writing(self) -> None:
         if self.blocked is None:
@@ -149,9 +161,9 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._url = b""
-        self._head_bytes = 0
+        self._unused_bytes = 0
         self._awaits_word = False
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers = []
         self.reading = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -168,6 +180,8 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.reading is None:
+            return  # behind a body: those before it were judged, and these must not pass for them
         name = name.lower()
         self._headers.append((name, value))
         if name == b"expect" and value.lower() == b"100-continue":
@@ -185,7 +199,7 @@ class Connection(asyncio.Protocol):
         keeps = parser.should_keep_alive() and not self._draining
         if version != "1.1":
             scope["http_version"] = version
-            keeps = keeps and version != "1.0"
+            keeps = self._awaits_word = False
         # A connection that was to become another protocol's can't be read on.
         keeps = keeps and not parser.should_upgrade()
         self.reading = None
@@ -198,12 +212,15 @@ class Connection(asyncio.Protocol):
             self.hold()
 
     def on_body(self, body: bytes) -> None:
+        self._unused_bytes = 0
         exchange = self._newest()
         if not exchange.complete:
             exchange.add(body)
 
     def on_message_complete(self) -> None:
         self._newest().end()
+        if self._draining:
+            self._close_soon()
 
     # What an exchange calls.
 
@@ -223,10 +240,12 @@ class Connection(asyncio.Protocol):
         """Go on with the next request; this one's answer is out."""
         self._server.total_requests += 1
         if not exchange.keep_alive:
-            self.transport.close()
+            self._end()
         elif self._waiting:
             self._begin(self._waiting.popleft())
             self.go_on()
+        elif self._refused:
+            self._refuse()
         else:
             self.idle_since = self.loop.time()
             if self._held:
@@ -285,11 +304,35 @@ class Connection(asyncio.Protocol):
                 await exchange.fail()
 
     def _refuse(self) -> None:
-        """Answer what is no HTTP, unless an answer to what came before is on its way."""
-        exchange = self.exchange
-        if exchange is None or exchange.complete or not exchange.started:
-            self.transport.write(_REFUSED)
-        self.transport.close()
+        """Answer what is no HTTP when its turn comes, and read no more."""
+        self._parser = None
+        exchange, torn = self.exchange, self._waiting[-1] if self._waiting else self.exchange
+        if torn is not None and torn.more_body and self.reading is None:
+            torn.leave()  # what is wrong is in its body
+            if torn is not exchange:
+                torn.more_body = False
+                self._waiting.pop()
+        self.reading = None
+        if exchange is None or exchange.left or exchange.complete:
+            if exchange is None or not exchange.started or not exchange.more_body:
+                self.transport.write(_REFUSED)
+            self._end(linger=True)
+        else:
+            self._refused = True
+
+    def _end(self, *, linger: bool = False) -> None:
+        """Close the connection when its last answer is out, so that it arrives."""
+        if self.transport.is_closing():
+            return
+        if linger or self._waiting or self.reading is not None or self._newest().more_body:
+            self._parser = None
+            self._waiting.clear()
+            with suppress(OSError):  # the caller is gone: its end comes next
+                self.transport.write_eof()
+            self.go_on()
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
 
 def _address(url: bytes) -> Address:
