@@ -90,24 +90,30 @@ class Workers:
         return self._code
 
     def _fill(self) -> None:
-        """Have as many workers as there should be, unless one died at once a moment ago."""
+        """Have as many workers as there should be, unless one died at once, or could not be made, a moment ago."""
         while self._missing() and time.monotonic() >= self._not_before:
-            self._start()
+            try:
+                self._start()
+            except OSError as problem:  # of processes, memory or descriptors there are none left
+                _log.error("a worker can't be started: %s", problem.strerror)
+                self._not_before = time.monotonic() + AGAIN_SECONDS
 
     def _missing(self) -> bool:
         return sum(not worker.leaving for worker in self._workers) < self._count
 
     def _wait(self) -> None:
         """Wait until something happens, or for a moment; take note of signals, of beats, and of those left out."""
+        signals = b""
         for key, _ in self._selector.select(BEAT_SECONDS / 10 if self._missing() else BEAT_SECONDS):
             said = os.read(key.fd, 512)
             if key.fd == self._woken[0]:
-                for number in said:
-                    self._signalled(number)
+                signals = said
             elif said:
                 key.data.silent = 0
             else:
                 self._selector.unregister(key.fd)  # it dies: SIGCHLD comes
+        for number in signals:  # last, since they close what may just have been selected
+            self._signalled(number)
         # In beats of this process, not in seconds: who was stopped with its workers has missed none of theirs.
         if time.monotonic() - self._counted > BEAT_SECONDS:
             self._counted = time.monotonic()
@@ -176,11 +182,17 @@ class Workers:
         ours, theirs = os.pipe()
         # A signal between the fork and the worker's own handlers would be told to this process.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
-        if not pid:
-            self._be_worker(theirs)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        os.close(theirs)
+        try:
+            pid = os.fork()
+            if not pid:
+                os.close(ours)
+                self._be_worker(theirs)
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            os.close(theirs)
         worker = _Worker(pid, ours, time.monotonic())
         self._selector.register(ours, selectors.EVENT_READ, worker)
         self._workers.append(worker)
@@ -203,6 +215,9 @@ class Workers:
             code = end.code
         except BaseException:  # noqa: BLE001 - whatever it is: this process must not go on as the first one
             traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 0)
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:  # also where nobody takes what is flushed
+                os._exit(code if isinstance(code, int) else 0)
