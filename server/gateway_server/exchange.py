@@ -58,7 +58,7 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_body", "_changed", "_chunked", "_given", "_head", "_line", "_missing", "_silent"),
+        *("_body", "_changed", "_chunked", "_given", "_head", "_line", "_missing", "_silent", "_sized"),
         *("awaits_word", "complete", "keep_alive", "left", "more_body", "scope", "started"),
     )
 
@@ -72,7 +72,7 @@ class Exchange:
         self._changed: asyncio.Event | None = None
         """Set when there is more to receive; made when somebody waits for it."""
 
-        self._body = b""
+        self._body: bytes | bytearray = b""
         self._given = False
         """All of the request was given to the app."""
 
@@ -82,13 +82,19 @@ class Exchange:
         self._missing = 0
         """Bytes of the answer that are announced and have not come."""
 
-        self._chunked = self._silent = False
+        self._sized = self._chunked = self._silent = False
+        """How the end of the answer's body is told; where all are false, by the end of the connection."""
 
     # What the connection calls.
 
     def add(self, data: bytes) -> None:
         """Take a piece of the request's body."""
-        self._body = self._body + data if self._body else data
+        if not self._body:
+            self._body = data
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            self._body = bytearray(self._body) + data
         if len(self._body) > HIGH_WATER:
             self._line.hold()
         self._wake()
@@ -132,7 +138,7 @@ class Exchange:
                 body, self._body = self._body, b""
                 self._given = not self.more_body
                 self._line.go_on()
-                return {"type": "http.request", "body": body, "more_body": self.more_body}
+                return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
             self._line.go_on()
             if self._changed is None:
                 self._changed = asyncio.Event()
@@ -148,8 +154,8 @@ class Exchange:
             return
         kind = message["type"]
         if not self.started and kind == "http.response.start":
-            self.started = True
             self._start(message)
+            self.started = True
         elif self.started and not self.complete and kind == "http.response.body":
             self._continue(message.get("body", b""), message.get("more_body", False))
         else:
@@ -159,14 +165,16 @@ class Exchange:
         status, headers = message["status"], [*self._line.defaults, *message.get("headers", ())]
         named = dict(headers)
         lines = [_STATUS.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, headers)]
+        if self.awaits_word and self.more_body:
+            self.keep_alive = False  # whether what comes next is the body, nobody could tell
         if b"close" in named.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close")
         self._silent = self.scope["method"] == "HEAD" or status in _BODILESS
         if (length := named.get(b"content-length")) is not None:
-            self._missing = int(length)
-        elif not self._silent:
+            self._missing, self._sized = int(length), True
+        elif not self._silent and self.scope["http_version"] == "1.1":
             self._chunked = True
             lines.append(b"transfer-encoding: chunked")
         text = b"\n".join(lines)
@@ -187,7 +195,7 @@ class Exchange:
                 data += b"0\r\n\r\n"
         else:
             self._missing -= len(body)
-            if self._missing < 0 or (self._missing and not more):
+            if self._sized and (self._missing < 0 or (self._missing and not more)):
                 raise RuntimeError("the answer is not as long as its content-length says")
             data = self._head + body if self._head else body
         self._head = b""
