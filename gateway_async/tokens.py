@@ -6,6 +6,11 @@ from typing import Any, NamedTuple
 TOLD = b'"prompt_tokens"'
 """What every usage holds, and no text: there the quotes would have backslashes."""
 
+_USUAL = re.compile(
+    rb': ?(\d{1,12}), ?(?:"completion_tokens": ?(\d{1,12}), ?)?"total_tokens": ?(\d{1,12})[,}]'
+)
+"""What follows in a usage whose fields are in the order that nearly all have."""
+
 _COUNT = re.compile(rb"\s*:\s*(\d{1,12})")
 
 _TEXTS = frozenset(
@@ -34,6 +39,9 @@ def tokens_told(body: bytes) -> Tokens | None:
 
     The rest of it is not parsed: embeddings can be large.
     """
+    if (at := body.rfind(TOLD)) >= 0 and (usual := _USUAL.match(body, at + len(TOLD))):
+        asked, answered, whole = usual.groups(b"0")
+        return Tokens(int(asked), int(answered), int(whole))
     prompt, completion = _count(body, TOLD), _count(body, b'"completion_tokens"')
     total = _count(body, b'"total_tokens"')
     if prompt is None and completion is None and total is None:
