@@ -89,6 +89,7 @@ FAILURES: dict[str, Callable[[], GatewayError]] = {
     "401": lambda: _of(UpstreamError, 401),
     "404": lambda: _of(UpstreamRefused, 404),
     "400": lambda: _of(UpstreamRefused, 400),
+    "409 for 60": lambda: _of(UpstreamRefused, 409, retry_after=60),
     "too long": lambda: _of(UpstreamRefused, 400, refusal="context_length"),
     "forbidden": lambda: _of(UpstreamRefused, 400, refusal="content_policy"),
     "cannot carry": lambda: InvalidRequest.field("tools", "nothing for it"),

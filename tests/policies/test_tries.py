@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_async.call import Answer
-from gateway_async.errors import GatewayError, InvalidRequest, RateLimited, Unavailable, UpstreamError
+from gateway_async.config import TimeoutsConfig
+from gateway_async.errors import (
+    GatewayError,
+    InvalidRequest,
+    RateLimited,
+    Unavailable,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from tests.policies.scripted import (
     FAILURES,
     MAY_PASS,
@@ -296,6 +304,42 @@ def test_a_breaker_counts_what_is_the_destinations_failure(outcome: str) -> None
 
     counts = REASONS.get(outcome) in ("failure", "timeout") or outcome == "429 endless"
     assert quickly(run) is counts
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+def test_only_who_is_asked_too_often_gets_a_pause(outcome: str) -> None:
+    """A request that meets another one and may come again later is no reason to make no others."""
+    world = World({"a": [outcome]})
+
+    async def run() -> bool:
+        route = world.route("a", breaker={})
+        await _outcome(route(a_call()))
+        (target,) = targets_of(route)
+        assert target.breaker is not None
+        return target.breaker.paused(asyncio.get_running_loop().time())
+
+    assert quickly(run) is outcome.startswith("429 for")
+
+
+def test_a_stream_that_its_caller_cuts_short_has_not_failed() -> None:
+    """However long it had; one that is too slow by itself has."""
+    for seconds, rests in ((3, False), (30, True)):
+        world = World({"a": ["then timeout"]})
+
+        async def run(seconds: int = seconds, world: World = world) -> bool:
+            route = world.route("a", breaker={"failures": 1})
+            call = a_call(stream=True, seconds=seconds)
+            call.timeouts = TimeoutsConfig(first_byte=1, idle=1)
+            answer = await route(call)
+            assert not isinstance(answer, Answer)
+            await anext(answer)
+            await asyncio.sleep(3)
+            with pytest.raises(UpstreamTimeout):
+                await anext(answer)
+            (target,) = targets_of(route)
+            return target.rests(asyncio.get_running_loop().time())
+
+        assert quickly(run) is rests
 
 
 def test_one_call_at_a_time_tries_a_destination_that_comes_back() -> None:
