@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tests.benchmarks.loop import run
 from tests.faults.scenarios.report import Place, Report, ms
-from tests.faults.storm.process import ChaosProcess, Json, route
+from tests.faults.storm.process import ChaosProcess, Json, model
+from tests.faults.storm.weather import SHELTERED
 from tests.support.raw import request
 from tests.support.server import Server, running, wait_until
 
@@ -29,13 +30,32 @@ class Leaver:
     behaviour: str
     """What the upstream does meanwhile."""
 
+    sheltered: bool = False
+    """The route has another destination for when the first does not answer."""
+
     at_once: bool = False
     """The caller leaves as soon as the upstream has been asked."""
 
     @property
     def name(self) -> str:
         """For the report."""
-        return f"{self.path} {'stream' if self.stream else 'whole'} {self.behaviour}{', at once' if self.at_once else ''}"
+        more = ", with another destination" * self.sheltered + ", at once" * self.at_once
+        return f"{self.path} {'stream' if self.stream else 'whole'} {self.behaviour}{more}"
+
+    @property
+    def route(self) -> str:
+        """The name of its route."""
+        return f"{self.kind}-{self.behaviour}{SHELTERED if self.sheltered else ''}"
+
+    def endpoint(self, chaos: ChaosProcess) -> Json:
+        """The route, as it is configured."""
+        models = (
+            [chaos.base(self.behaviour), chaos.base("ok", at="calm")]
+            if self.sheltered
+            else [chaos.base(self.behaviour)]
+        )
+        destinations = [{"model": model(base), "priority": number} for number, base in enumerate(models, 1)]
+        return {"name": self.route, "endpoint_type": f"llm/v1/{self.kind}", "destinations": destinations}
 
     @property
     def begins(self) -> bool:
@@ -50,7 +70,7 @@ class Leaver:
             "completions": {"prompt": text},
             "embeddings": {"input": text},
         }
-        name = f"{self.kind}-{self.behaviour}"
+        name = self.route
         named = {"model": name} if self.path.startswith("/v1") else {}
         body = {**bodies[self.kind], **named, **({"stream": True} if self.stream else {})}
         return request(f"POST {self.path.format(name)}", body=json.dumps(body).encode())
@@ -69,20 +89,15 @@ def leavers() -> list[Leaver]:
                 found += [Leaver(path, kind, stream, "hang", at_once=at_once) for at_once in (False, True)]
                 if stream:
                     found += [Leaver(path, kind, stream, name) for name in ("endless", "half-then-hang")]
+    found += [Leaver("/v1/chat/completions", "chat", stream, "hang", True) for stream in (False, True)]
     return found
 
 
 def leaving(place: Place, requests: int) -> Report:
     """The longest that an upstream's connection outlived its caller."""
-    kinds = {leaver.kind for leaver in leavers()}
-    behaviours = {leaver.behaviour for leaver in leavers()}
-    endpoints = [
-        {**route(f"{kind}-{behaviour}", place.chaos.base(behaviour)), "endpoint_type": f"llm/v1/{kind}"}
-        for kind in kinds
-        for behaviour in behaviours
-    ]
+    endpoints = {leaver.route: leaver.endpoint(place.chaos) for leaver in leavers()}
     report, longest, count = Report(), 0.0, max(3, min(AT_ONCE, requests // 100))
-    with running(place.folder, {"endpoints": endpoints}) as server:
+    with running(place.folder, {"endpoints": [*endpoints.values()]}) as server:
         for leaver in leavers():
             took = sorted(run(_leave(leaver, place.chaos, server, count)))
             longest = max(longest, took[-1])
@@ -119,5 +134,6 @@ async def _leave(leaver: Leaver, chaos: ChaosProcess, server: Server, count: int
             writer.transport.abort()
             await asyncio.sleep(0)
     wait_until(lambda: set(left) <= set(chaos.stats()["left"]), 30, "not all connections were freed")
+    assert "ok" not in chaos.stats()["requests"], "another destination was asked for those who had left"
     freed = chaos.stats()["left"]
     return [freed[marker] - left[marker] for marker in left]

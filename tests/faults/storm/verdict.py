@@ -71,6 +71,14 @@ def _events(body: bytes, *, openai: bool) -> str:
 def _verdict(outcome: Outcome) -> str:
     ask, status, body = outcome.ask, outcome.status, outcome.body
     kind = outcome.headers.get("content-type", "")
+    if "x-request-id" not in outcome.headers:
+        return "wrong: no request id"
+    # Of a stream that began with a heartbeat the headers do not say who answers.
+    if status == 200 and outcome.headers.get("x-gateway-route") not in (
+        ask.route,
+        None if ask.stream else "",
+    ):
+        return "wrong: another route"
     if status != 200:
         if status not in ERROR_STATUSES:
             return f"wrong: status {status}"
