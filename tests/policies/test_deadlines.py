@@ -12,7 +12,7 @@ from gateway_async.errors import Unavailable, UpstreamError, UpstreamTimeout
 from gateway_async.gateway import Gateway
 from tests.faults.chaos import full_backlog
 from tests.policies.destined import ask, asked, gateway_of, open_stream, read_text, text_of, through, told
-from tests.support.upstream import GATE, HOLD, MockUpstream, Reply, chat, delta, error, stream, words
+from tests.support.upstream import DONE, GATE, HOLD, MockUpstream, Reply, chat, delta, error, stream, words
 
 Upstreams = list[MockUpstream]
 
@@ -160,6 +160,19 @@ async def test_the_deadline_bounds_a_stream_to_its_end(upstreams: Upstreams) -> 
                 await read_text(await open_stream(gateway, timeout=0.5))
             assert asked(first) == [1], name
             await asyncio.to_thread(first.left, first.request())
+
+
+async def test_what_came_in_time_is_late_for_a_reader_who_comes_late(upstreams: Upstreams) -> None:
+    """So that no upstream can go on for ever by always being ahead of its reader."""
+    first = upstreams[0]
+    first.reply(stream(delta("Hi"), GATE, delta(" there"), delta(finish="stop"), DONE))
+    async with gateway_of(through(first)) as gateway:
+        answer = await open_stream(gateway, timeout=1.0)
+        first.open_gate()
+        await asyncio.to_thread(first.sent, first.request())
+        await asyncio.sleep(1.1)
+        with pytest.raises(UpstreamTimeout, match="in the time that the caller gave"):
+            await read_text(answer)
 
 
 def given(upstream: MockUpstream) -> list[float]:
