@@ -16,55 +16,55 @@ FRAGMENTS: Sequence[bytes] = (
 """What makes trouble in JSON and in streams of events."""
 
 
-def flip(data: bytearray, chance: Random) -> None:
+def flip(data: bytearray, chance: Random, _: Sequence[bytes]) -> None:
     """A byte becomes another."""
     if data:
         data[chance.randrange(len(data))] = chance.randrange(256)
 
 
-def remove(data: bytearray, chance: Random) -> None:
+def remove(data: bytearray, chance: Random, _: Sequence[bytes]) -> None:
     """Some bytes are gone."""
     start = chance.randrange(len(data) + 1)
     del data[start : start + chance.choice((1, 2, 10, 100))]
 
 
-def repeat(data: bytearray, chance: Random) -> None:
+def repeat(data: bytearray, chance: Random, _: Sequence[bytes]) -> None:
     """Some bytes come twice."""
     start = chance.randrange(len(data) + 1)
     data[start:start] = data[start : start + chance.choice((1, 10, 100, 1000))]
 
 
-def insert(data: bytearray, chance: Random) -> None:
+def insert(data: bytearray, chance: Random, fragments: Sequence[bytes]) -> None:
     """Something comes in between, often where a value or a line begins."""
     place = chance.randrange(len(data) + 1)
     if chance.random() < 0.7:
         mark = chance.choice((b"\n", b":", b",", b"{", b"["))
         place = data.find(mark, place) + 1
-    data[place:place] = chance.choice(FRAGMENTS)
+    data[place:place] = chance.choice(fragments)
 
 
-def replace(data: bytearray, chance: Random) -> None:
+def replace(data: bytearray, chance: Random, fragments: Sequence[bytes]) -> None:
     """A value, or what stands up to the next comma or line end, becomes another."""
     start = data.find(b":", chance.randrange(len(data) + 1)) + 1
     ends = [end for mark in (b",", b"\n", b"}") if (end := data.find(mark, start)) >= 0]
-    data[start : min(ends, default=len(data))] = chance.choice(FRAGMENTS)
+    data[start : min(ends, default=len(data))] = chance.choice(fragments)
 
 
-def cut(data: bytearray, chance: Random) -> None:
+def cut(data: bytearray, chance: Random, _: Sequence[bytes]) -> None:
     """The rest is missing."""
     del data[chance.randrange(len(data) + 1) :]
 
 
-CHANGES: Sequence[Callable[[bytearray, Random], None]] = (
+CHANGES: Sequence[Callable[[bytearray, Random, Sequence[bytes]], None]] = (
     flip, flip, remove, repeat, insert, insert, insert, replace, replace, cut,
 )  # fmt: skip
 
 
-def mutated(data: bytes, chance: Random, *, most: int = 4) -> bytes:
+def mutated(data: bytes, chance: Random, *, most: int = 4, fragments: Sequence[bytes] = FRAGMENTS) -> bytes:
     """The data with some things changed."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, most)):
-        chance.choice(CHANGES)(changed, chance)
+        chance.choice(CHANGES)(changed, chance, fragments)
     return bytes(changed)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.benchmarks.loop import run
 from tests.faults.storm.fuzz import fuzz_bodies, fuzz_upstream, wrong
+from tests.faults.storm.fuzz_wire import fuzz_wire
 from tests.faults.storm.vitals import resident_mb
 from tests.providers.through import recorded_gateway
 from tests.support.configs import ADMIN, HELLO, Json, offline
@@ -81,6 +82,20 @@ def test_any_body_is_answered_or_refused(server: Server) -> None:
     assert tally.count == EXAMPLES
     assert resident_mb(server.process.pid) < before + GROWTH_MB
     assert "Traceback" not in server.log, server.log[-3000:]
+
+
+def test_any_bytes_on_a_connection_are_answered_or_end_it(server: Server) -> None:
+    """Heads, lengths and chunks that are wrong: answers are whole, nothing stays open, and the next caller is served."""
+    before = resident_mb(server.process.pid)
+
+    found = run(fuzz_wire(server, examples=EXAMPLES // 2, seed=SEED))
+
+    print(dict(found.statuses))
+    assert not found.problems, "\n".join(found.problems[:5])
+    assert resident_mb(server.process.pid) < before + GROWTH_MB
+    assert "Traceback" not in server.log, server.log[-3000:]
+    with server.client() as http:
+        assert http.post("/gateway/chat/invocations", json=HELLO).status_code == 200
 
 
 def test_any_bytes_of_a_provider_are_an_answer_or_an_error(
