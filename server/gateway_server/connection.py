@@ -36,6 +36,7 @@ MAX_HEADERS = 10_000
 
 _log = logging.getLogger("gateway_server")
 
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _BAD = b"the request is not HTTP"
 _REFUSED = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
@@ -77,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         # Who announces the end of the connection, and goes on nevertheless, gets the answer that was asked for.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._held = self._draining = self._refused = False
+        self._held = self._draining = self._refused = self._offered = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._unused_bytes = 0
         """So much came in since a request began, or since a piece of its body."""
@@ -136,8 +137,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._parser = None  # it is answered as any other, and what follows is another protocol's
+        except httptools.HttpParserUpgrade as offer:
+            self._decline(data[offer.args[0] :])
             return
         except httptools.HttpParserError:
             self._refuse()
@@ -200,8 +201,8 @@ class Connection(asyncio.Protocol):
         if version != "1.1":
             scope["http_version"] = version
             keeps = self._awaits_word = False
-        # A connection that was to become another protocol's can't be read on.
-        keeps = keeps and not parser.should_upgrade()
+        self._offered = parser.should_upgrade()
+        keeps = keeps and not self._offered
         self.reading = None
         before = self.exchange
         exchange = Exchange(self, scope, keep_alive=keeps, awaits_word=self._awaits_word)
@@ -218,6 +219,8 @@ class Connection(asyncio.Protocol):
             exchange.add(body)
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return  # so the parser says, and has left the body out
         self._newest().end()
         if self._draining:
             self._close_soon()
@@ -303,6 +306,20 @@ class Connection(asyncio.Protocol):
                 _log.error("a request was left without an answer")
                 await exchange.fail()
 
+    def _decline(self, rest: bytes) -> None:
+        """Read the body of a request that offered another protocol, and no more, as if it had not.
+
+        Clients for HTTP/2 offer it with each request that they send without TLS.
+        """
+        self._offered, self._parser = False, None
+        framing = [header for header in self._headers if header[0] in _FRAMING]
+        if framing:
+            self._parser = httptools.HttpRequestParser(_BodyOf(self))
+            head = b"".join(b"%b: %b\r\n" % header for header in framing)
+            self.data_received(b"POST / HTTP/1.1\r\n%b\r\n%b" % (head, rest))
+        else:
+            self._newest().end()
+
     def _refuse(self) -> None:
         """Answer what is no HTTP when its turn comes, and read no more."""
         self._parser = None
@@ -333,6 +350,22 @@ class Connection(asyncio.Protocol):
             self.loop.call_later(LINGER_SECONDS, self.transport.close)
         else:
             self.transport.close()
+
+
+class _BodyOf:
+    """Takes one body for a connection, from a parser that was given a head of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+
+    def on_body(self, body: bytes) -> None:
+        if self._connection is not None:
+            self._connection.on_body(body)
+
+    def on_message_complete(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.on_message_complete()
 
 
 def _address(url: bytes) -> Address:

@@ -114,9 +114,10 @@ class Exchange:
         """Answer for an app that gave no answer, or only a part of one."""
         if self.complete or self.left:
             return
-        if self.started:
+        if self.started and not self._head:
             self._line.transport.close()
             return
+        self.started = self._sized = self._chunked = False  # as a start that is not out may have left it
         body = b"Internal Server Error"
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
