@@ -37,7 +37,7 @@ class Plan:
     soaked: int
     """Chats of each server before its memory is read again; 0: it is not."""
 
-    soak_seconds: float = 40.0
+    soak_seconds: float = 60.0
     """About how long they may take: a slow server gets fewer."""
 
     only: str = ""
