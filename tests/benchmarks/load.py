@@ -8,7 +8,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from typing import Protocol, cast
@@ -83,15 +83,20 @@ def chat_requests(job: Job) -> Iterator[bytes]:
     named = {"model": job.model} if job.model else {}
     stream = {"stream": True} if job.stream else {}
     body = json.dumps({**named, "messages": [{"role": "user", "content": "x" * 950}], **stream}).encode()
+    paths = [job.path.replace("{number}", str(number)) for number in range(job.routes)]
+    return cycle([wire(path, body, job.headers) for path in paths])
+
+
+def wire(path: str, body: bytes, more: Mapping[str, str]) -> bytes:
+    """A request with a body of JSON and these headers more, as it goes over the wire."""
     headers = {
-        "host": f"127.0.0.1:{job.port}",
+        "host": "127.0.0.1",
         "content-type": "application/json",
         "content-length": str(len(body)),
-        **job.headers,
+        **more,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    paths = [job.path.replace("{number}", str(number)) for number in range(job.routes)]
-    return cycle([f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body for path in paths])
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 def said(body: bytes, *, stream: bool) -> bool:

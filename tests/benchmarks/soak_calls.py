@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from .gateways import BEARER, GUARDED, Gateway, Json, endpoint, model
-from .load import said
+from .load import said, wire
 from .policies import ALL
 
 _BODY: Json = {"messages": [{"role": "user", "content": "x" * 950}]}
@@ -65,19 +65,9 @@ def in_turn() -> list[Kind]:
     return hundred
 
 
-def _wire(kind: Kind) -> bytes:
-    body = json.dumps(kind.body).encode()
-    headers = {
-        "host": "localhost",
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        **dict(kind.headers),
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {kind.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
-
-
-_REQUESTS: Mapping[str, bytes] = {kind.name: _wire(kind) for kind in KINDS}
+_REQUESTS: Mapping[str, bytes] = {
+    kind.name: wire(kind.path, json.dumps(kind.body).encode(), dict(kind.headers)) for kind in KINDS
+}
 
 
 def configuration(upstream: int, _port: int) -> str:
