@@ -8,7 +8,6 @@ turn. Nothing is tried again once anything of an answer has come.
 import math
 import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
@@ -49,6 +48,7 @@ class _Course:
 
     def note(self, target: Target, error: GatewayError) -> None:
         """Note a failure."""
+        error.__traceback__ = None  # it leads here: the call would stay in memory until the collector comes
         self.last = target
         self.failures.setdefault(target, []).append(error)
         if not cannot_carry(error):
@@ -103,7 +103,13 @@ class Tries:
         except GatewayError as failed:
             course = _Course(call, failed, target)
             course.note(target, failed)
-        return await self._go_on(course)
+        told = await self._go_on(course)
+        if not isinstance(told, GatewayError):
+            return told
+        try:
+            raise told
+        finally:
+            del course, told  # as above
 
     def _first(self) -> Target:
         """Where a call goes first.
@@ -124,41 +130,27 @@ class Tries:
         weighty = [target for target in admitted if target.weight] or admitted
         return self._pick(weighty, now) if weighty else None
 
-    async def _go_on(self, course: _Course) -> Answer | StreamAnswer:
-        """The answer of another destination, or of the same after a while."""
+    async def _go_on(self, course: _Course) -> Answer | StreamAnswer | GatewayError:
+        """The answer of another destination, or of the same after a while; the failure, if none has one."""
         for number, group in enumerate(self._groups):
             later = [target for group in self._groups[number + 1 :] for target in group]
-            with suppress(GatewayError):  # the course knows it
-                return _told(await self._ask_group(group, later, course), course.attempts + 1)
+            if (answer := await self._ask_group(group, later, course)) is not None:
+                return _told(answer, course.attempts + 1)
         if (leftover := course.call.leftover) is not None:
             return _told(leftover, course.attempts)
-        raise _with_attempts(course.error, course.attempts)
+        return _with_attempts(course.error, course.attempts)
 
     async def _ask_group(
         self, group: Sequence[Target], later: Sequence[Target], course: _Course
-    ) -> Answer | StreamAnswer:
-        """The answer of one of these.
-
-        Raises:
-            GatewayError: None has one; it is the course's.
-        """
+    ) -> Answer | StreamAnswer | None:
+        """The answer of one of these, if one has it."""
         left = [target for target in group if target not in course.failures] if self._moves_on(course) else []
-
-        async def ask_those_left() -> Answer | StreamAnswer:
-            while left and not course.too_late():
-                if (target := self._choose(left, time.monotonic())) is None:
-                    break
-                left.remove(target)
-                try:
-                    return await target.ask(course.call)
-                except GatewayError as failed:
-                    course.note(target, failed)
-                if not self._moves_on(course):
-                    break
-            raise course.error
+        if self._budget is None:
+            return await self._ask_each(left, course)
 
         def asks_again(state: RetryCallState) -> bool:
-            if state.outcome is None or state.outcome.exception() is not course.error:
+            outcome = state.outcome
+            if outcome is None or outcome.failed or outcome.result() is not None:
                 return False  # answered, or its caller has left
             left[:] = self._repeatable(group, later, course) if state.attempt_number < self._attempts else ()
             return bool(left)
@@ -170,9 +162,23 @@ class Tries:
             retry=asks_again,
             wait=wait,
             stop=lambda state: course.too_late(state.upcoming_sleep),
-            reraise=True,
+            retry_error_callback=_nothing,
         )
-        return await retrying(ask_those_left)
+        return await retrying(self._ask_each, left, course)
+
+    async def _ask_each(self, left: list[Target], course: _Course) -> Answer | StreamAnswer | None:
+        """The answer of the first of these that has one, if one has it; they are taken off the list."""
+        while left and not course.too_late():
+            if (target := self._choose(left, time.monotonic())) is None:
+                break
+            left.remove(target)
+            try:
+                return await target.ask(course.call)
+            except GatewayError as failed:
+                course.note(target, failed)
+            if not self._moves_on(course):
+                break
+        return None
 
     def _moves_on(self, course: _Course) -> bool:
         """Whether another destination may be asked after the last failure."""
@@ -210,6 +216,10 @@ class Tries:
         error = kind(text, retry_after=wait)
         error.headers = (("x-gateway-route", self._route), (_ATTEMPTS, "0"))
         return error
+
+
+def _nothing(_: RetryCallState) -> None:
+    """No answer."""
 
 
 def _state(breaker: Breaker, now: float) -> str:
