@@ -49,7 +49,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only", metavar="NAME", default="", help="only rows with this in 'PART: ROW': 'policies', 'nginx'"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.markdown and options.only:
+        parser.error("a page holds all tables: --markdown does not go with --only")
+    return options
 
 
 if __name__ == "__main__":
