@@ -164,7 +164,10 @@ class Tries:
             stop=lambda state: course.too_late(state.upcoming_sleep),
             retry_error_callback=_nothing,
         )
-        return await retrying(self._ask_each, left, course)
+        try:
+            return await retrying(self._ask_each, left, course)
+        finally:
+            retrying.iter_state.reset()  # its last steps lead back to it, and so to the call
 
     async def _ask_each(self, left: list[Target], course: _Course) -> Answer | StreamAnswer | None:
         """The answer of the first of these that has one, if one has it; they are taken off the list."""

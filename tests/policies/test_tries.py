@@ -1,6 +1,7 @@
 """Who is asked after a failure, when, and how often: destinations are fakes, and time passes at once."""
 
 import asyncio
+import gc
 from collections import Counter
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_async.call import Answer
+from gateway_async.call import Answer, Call
 from gateway_async.config import TimeoutsConfig
 from gateway_async.errors import (
     GatewayError,
@@ -417,6 +418,41 @@ def test_an_exception_that_is_none_of_ours_is_not_tried_again() -> None:
 
     quickly(run)
     assert world.order == "ab"
+
+
+@pytest.mark.parametrize(
+    ("groups", "script"),
+    [
+        (("a",), ["400"]),
+        (("a", "b"), ["503"]),
+        (("a", "b"), ["400"]),
+        (("a",), ["503", OK]),
+        (("a",), ["503"] * 3),
+        (("a",), ["429 for 60"]),
+    ],
+)
+@pytest.mark.parametrize("retry", [{"budget": 10}, None], ids=["retry", "once"])
+def test_a_call_that_is_over_is_not_kept(groups: tuple[str, ...], script: list[Any], retry: Any) -> None:
+    """Its request may be large: nothing of it waits for the garbage collector, whether it failed or not."""
+
+    async def run() -> list[object]:
+        world = World({})
+        route = world.route(*groups, retry=retry, breaker={"failures": 1000})
+        for _ in range(3):
+            world.scripts["a"] = list(script)
+            await _outcome(route(a_call()))
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            world.scripts["a"] = list(script)
+            await _outcome(route(a_call()))
+            gc.collect()
+            return [each for each in gc.garbage if isinstance(each, Call | GatewayError)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+
+    assert not quickly(run)
 
 
 OUTCOMES = st.sampled_from([OK, *FAILURES])
