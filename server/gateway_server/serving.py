@@ -45,15 +45,10 @@ class Worker(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin; see uvicorn's."""
-        await super().startup(sockets)
         if self._tie is not None:
             asyncio.get_running_loop().add_reader(self._tie.parent, self._be_orphaned, self._tie.parent)
-
-    async def on_tick(self, counter: int) -> bool:
-        """What is done ten times a second; see uvicorn's."""
-        if self._tie is not None and counter % (BEAT_SECONDS * 10) == 0:
-            self._tie.beat()
-        return await super().on_tick(counter)
+            self._beat(self._tie)
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End; see uvicorn's."""
@@ -82,6 +77,11 @@ class Worker(uvicorn.Server):
         return make(  # type: ignore[call-arg] # as uvicorn makes it
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
+
+    def _beat(self, tie: Tie) -> None:
+        """Say that this worker lives again and again: also while it begins, and while it answers what it has at its end."""
+        tie.beat()
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat, tie)
 
     def _be_orphaned(self, parent: int) -> None:
         asyncio.get_running_loop().remove_reader(parent)
