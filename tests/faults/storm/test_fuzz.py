@@ -42,8 +42,20 @@ EMBEDDING: Json = {"input": [[1, 2], [3]], "dimensions": 8, "encoding_format": "
 ROUTE: Json = {
     "name": "made",
     "route_type": "llm/v1/chat",
-    "model": {"provider": "openai", "name": "m", "config": {"openai_api_key": "k", "openai_api_base": "https://example.com"}},
-}  # fmt: skip
+    "destinations": [
+        {"model": {"provider": "offline", "name": "echo"}, "weight": 3},
+        {"model": {"provider": "offline", "name": "words"}, "priority": 2},
+    ],
+    "balance": "latency",
+    "fallback_on": ["failure", "timeout"],
+    "retry": {"attempts": 3, "budget": 0.2},
+    "timeouts": {"connect": 5, "first_byte": 60, "idle": 60, "total": 300},
+    "breaker": {"failures": 5, "open_seconds": 10},
+    "concurrency": {"max": 200, "queue": 400, "queue_seconds": 5},
+    "limit": {"calls": 1000000, "renewal_period": "minute"},
+}
+"""Leads nowhere outside, whatever becomes of it."""
+
 LIMITS: Json = {"route": "chat", "limits": [{"calls": 10**6, "renewal_period": "minute", "key": "user"}]}
 KEY: Json = {"name": "made", "role": "caller", "routes": ["chat"], "expires_in": "90d"}
 
