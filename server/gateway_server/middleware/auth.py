@@ -152,14 +152,17 @@ def refuse_web_pages(headers: Headers) -> None:
     Raises:
         PermissionDenied: It comes from a web page.
     """
-    if (host := headers.get(b"host")) is not None and not _is_address(host):
+    if (host := headers.get(b"host")) is not None and (len(host) > _LONGEST or not _is_address(host)):
         raise _from_a_page("its Host header is not this machine's name or an address")
     if (origin := headers.get(b"origin")) is not None:
-        if not _is_local(origin):
+        if len(origin) > _LONGEST or not _is_local(origin):
             raise _from_a_page("its Origin header names a web page of another place")
     elif headers.get(b"sec-fetch-site") == b"cross-site":
         raise _from_a_page("its Sec-Fetch-Site header says that another web page sent it")
 
+
+_LONGEST = 300
+"""No host has a longer name, with its scheme and port; whatever is longer is not remembered."""
 
 _HOST = re.compile(rb"(?:[a-z][a-z0-9+.-]*://)?(\[[0-9a-f:.]+\]|[^:/\[\]]*)(?::[0-9]*)?", re.IGNORECASE)
 
