@@ -290,7 +290,7 @@ class DirectStream:
             data = await response.read(seconds)
         except (http1.ProtocolError, OSError) as problem:
             if isinstance(problem, TimeoutError) and is_past(self._deadline):
-                raise out_of_time(self._request) from problem
+                raise out_of_time(self._request) from problem.with_traceback(None)
             raise failure(self._request, problem, self._timeouts.connect, wait) from problem
         self._begun = True
         return data
@@ -318,6 +318,9 @@ def failure(
         wait: Seconds that were waited for the answer, or for its next piece.
         total: Seconds that the whole answer might take.
     """
+    problem.__traceback__ = (
+        None  # its connection keeps it: both, and the request, would wait for the collector
+    )
     host = host_of(request)
     if isinstance(problem, http1.ConnectTimeout):
         return _unreached(UpstreamTimeout(f"{host} could not be reached within {connect:.3g} s"))
