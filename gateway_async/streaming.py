@@ -1,10 +1,12 @@
 """A streamed answer in the hands of a caller."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -95,6 +97,8 @@ class AsyncStream(Generic[T]):
 
     async def _start(self) -> Self:
         if self._source is None and not self._closed:
+            import asyncio  # not for those who only import this module
+
             self._source = await self._open()
             with suppress(RuntimeError):  # under trio, where whoever opens a stream has to close it
                 self._loop = asyncio.get_running_loop()

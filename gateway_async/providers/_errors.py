@@ -118,14 +118,16 @@ def error_of(
 
 
 def _wait(status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider asks to wait, under a status that may pass."""
-    if status < 500 and status not in (408, 409, 425, 429):
+    """Seconds that the provider asks to wait; it is not for callers to wait until the gateway's account is in order."""
+    if status in OUR_CREDENTIALS:
         return None
     return wait_asked(headers, limits=status in _LIMITED)
 
 
 def _without_end(failed: UpstreamError, told: Told) -> UpstreamError:
-    """The error, marked where it tells of a limit that waiting does not help with."""
+    """The error, marked where it tells of what waiting does not help with."""
+    if failed.refusal is not None:
+        failed.retry_after = None
     if failed.status == 429 and (failed.refusal is not None or told.endless(failed.provider)):
         failed.passes, failed.retry_after = False, None
     return failed

@@ -151,8 +151,8 @@ LIMITS = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "
 @pytest.mark.parametrize(
     ("status", "asked", "full_again"),
     [
-        (400, None, None),
-        (404, None, None),
+        (400, 20, None),
+        (404, 20, None),
         (401, None, None),
         (413, None, None),
         (408, 20, None),
@@ -166,10 +166,10 @@ LIMITS = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "
         (529, 20, 360),
     ],
 )
-def test_a_wait_counts_only_where_waiting_helps(
+def test_what_is_asked_counts_but_for_credentials_and_refusals(
     status: int, asked: float | None, full_again: float | None
 ) -> None:
-    """Nobody waits for a request that is wrong; and limits say something only where one was reached."""
+    """And limits say something only where one was reached."""
     adapter = CASES["openai/chat"].adapter()
 
     assert adapter.error(UpstreamResponse(status, {"retry-after": "20"}, b"")).retry_after == asked
