@@ -6,10 +6,16 @@ from starlette.types import Scope
 
 
 def path_within(scope: Scope) -> str:
-    """The path of a request as the app's router sees it: without the prefix of a mount."""
+    """The path of a request as the app's router sees it: without the prefix of a mount.
+
+    Exactly as Starlette's router, whatever the prefix is: what is judged by its path must be what is done.
+    """
     path: str = scope["path"]
-    prefix = scope.get("root_path", "").rstrip("/")
-    return path.removeprefix(prefix) if prefix and path.startswith(f"{prefix}/") else path
+    prefix = scope.get("root_path")
+    if not prefix or not path.startswith(prefix):
+        return path
+    within = path[len(prefix) :]
+    return within if within[:1] in ("", "/") else path
 
 
 def mounted(scope: Scope) -> Scope:
