@@ -8,7 +8,7 @@ from gateway_async.call import Answer, Call, Handler, StreamAnswer
 from gateway_async.config import ConcurrencyConfig, RouteConfig
 from gateway_async.errors import UpstreamError
 from gateway_async.policies.adaptive import AdaptiveLimit
-from gateway_async.policies.failures import reason_of
+from gateway_async.policies.failures import cut_short, reason_of
 from gateway_async.policies.noted_stream import NotedStream
 from gateway_async.policies.places import Places
 
@@ -75,34 +75,33 @@ class _Bounded:
     async def __call__(self, call: Call) -> Answer | StreamAnswer:
         await self._places.enter(call.deadline)
         adaptive = self._places.adaptive
-        began = adaptive.round if adaptive is not None else 0
+        began = (adaptive.round, time.monotonic()) if adaptive is not None else (0, 0.0)
         try:
             answer = await self._inner(call)
         except BaseException as failed:
-            self._over(call, began, failed)
+            self._over(call, *began, failed)
             raise
         if isinstance(answer, Answer):
-            self._over(call, began, None)
+            self._over(call, *began, None)
             return answer
-        return NotedStream(answer, partial(self._over, call, began))
+        return NotedStream(answer, partial(self._over, call, *began))
 
-    def _over(self, call: Call, began: int, failed: BaseException | None) -> None:
+    def _over(self, call: Call, round_: int, began: float, failed: BaseException | None) -> None:
         places = self._places
         if (adaptive := places.adaptive) is not None:
             if failed is None and places.taken >= places.limit:
-                adaptive.answered(began)
-            elif _is_overload(failed, call):
-                adaptive.overloaded(began)
+                adaptive.answered(round_)
+            elif _is_overload(failed, call, began):
+                adaptive.overloaded(round_)
             places.limit = adaptive.limit
         places.leave()
 
 
-def _is_overload(failed: BaseException | None, call: Call) -> bool:
+def _is_overload(failed: BaseException | None, call: Call, began: float) -> bool:
     """Whether a failure says that the provider has too much to do."""
     if not isinstance(failed, UpstreamError) or not failed.passes:  # a bill that is not paid is no overload
         return False
     reason = reason_of(failed)
     if reason == "timeout":
-        # A caller who gave it too little time says nothing of the provider.
-        return not (call.hurried and call.deadline is not None and time.monotonic() >= call.deadline)
+        return not cut_short(call, began, time.monotonic())
     return reason == "rate_limit" or failed.upstream_status in _OVERLOADED

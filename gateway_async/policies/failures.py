@@ -1,5 +1,6 @@
 """What a failure means to a route: why another destination may answer, and whether the same one may after a while."""
 
+from gateway_async.call import Call
 from gateway_async.errors import (
     GatewayError,
     InvalidRequest,
@@ -13,6 +14,10 @@ from gateway_async.traffic_config import FallbackReason
 _TIMED_OUT = frozenset({408, 504})
 _GONE = frozenset({404, 405, 410})
 """The provider has no such model, or not there: the operator's mistake and not the caller's."""
+
+
+NEARLY_ALL = 0.9
+"""A destination that had this share of the time that its route gives it was not cut short."""
 
 
 def reason_of(error: GatewayError) -> FallbackReason | None:
@@ -60,3 +65,17 @@ def may_pass(error: GatewayError) -> bool:
     if status is None:
         return not error.reached
     return status in (408, 429) or status >= 500
+
+
+def cut_short(call: Call, began: float, now: float) -> bool:
+    """Whether a call's time was up before all that its route gives a destination: a more patient one may pass.
+
+    Args:
+        call: The call.
+        began: When the destination was asked, on the clock of `time.monotonic`.
+        now: When it had not answered.
+    """
+    if call.deadline is None or now < call.deadline:
+        return False
+    usual = min(call.timeouts.first_byte, call.timeouts.total)
+    return call.stream or call.deadline - began < NEARLY_ALL * usual

@@ -6,7 +6,7 @@ import time
 from gateway_async.call import Answer, Call, Handler, StreamAnswer
 from gateway_async.errors import UpstreamError
 from gateway_async.policies.breaker import Breaker
-from gateway_async.policies.failures import answered, reason_of
+from gateway_async.policies.failures import answered, cut_short, reason_of
 from gateway_async.policies.noted_stream import NotedStream
 
 DECAY_SECONDS = 10.0
@@ -14,9 +14,6 @@ DECAY_SECONDS = 10.0
 
 UNKNOWN_SECONDS = 0.001
 """What an answer is taken to need before there was one."""
-
-NEARLY_ALL = 0.9
-"""A destination that had this share of the time that its route gives it was not cut short."""
 
 
 class Load:
@@ -155,14 +152,6 @@ class _Visit:
         """Whether the destination is well; False: it has failed; None: nobody can say."""
         if not isinstance(error, UpstreamError):  # it was never asked, or its caller has left
             return None
-        if reason_of(error) == "timeout" and self._was_cut_short(now):
+        if reason_of(error) == "timeout" and cut_short(self._call, self._began, now):
             return None
         return answered(error)
-
-    def _was_cut_short(self, now: float) -> bool:
-        """Whether the call's time was up before all that its route gives a destination: a more patient one may pass."""
-        call = self._call
-        if call.deadline is None or now < call.deadline:
-            return False
-        usual = min(call.timeouts.first_byte, call.timeouts.total)
-        return call.stream or call.deadline - self._began < NEARLY_ALL * usual
