@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.benchmarks.loop import run
-from tests.faults.scenarios.report import Place, Report, ms
+from tests.faults.scenarios.report import Place, Report, counted, ms
 from tests.faults.storm.load import Load
 from tests.faults.storm.outcome import Ask, Outcome
 from tests.faults.storm.process import Json, model, route
@@ -44,13 +44,13 @@ def killed(place: Place, requests: int) -> Report:
         async def scenario() -> tuple[float, float, set[int]]:
             load = Load(server.port, tally)
             task = asyncio.create_task(load.run(asks("calm"), callers=CALLERS))
-            await _counted(tally, requests // 3)
+            await counted(tally, requests // 3)
             victim, survivor = _victim(server)
             theirs = callers_of(survivor, server.port)
             os.kill(victim, signal.SIGKILL)
             at = time.monotonic()
             back = await asyncio.to_thread(_back, server, {victim, survivor}, at)
-            await _counted(tally, requests)
+            await counted(tally, requests)
             load.stop()
             await task
             return at, back, theirs
@@ -102,7 +102,7 @@ def ended(place: Place, requests: int) -> Report:
         async def scenario() -> None:
             load = Load(server.port, tally, patience=30)
             task = asyncio.create_task(load.run(_until_refused(load, asks("calm")), callers=CALLERS))
-            await _counted(tally, requests)
+            await counted(tally, requests)
             server.signal(signal.SIGTERM)
             await task
 
@@ -175,12 +175,12 @@ def _under_load(server: Server, requests: int, change: Callable[[int], None], ch
     async def scenario() -> float:
         load = Load(server.port, tally)
         task = asyncio.create_task(load.run(asks("calm", "changing", headers=KEYED), callers=CALLERS))
-        await _counted(tally, requests // 10)
+        await counted(tally, requests // 10)
         began = time.monotonic()
         for number in range(1, changes + 1):
             await asyncio.to_thread(change, number)
         took = time.monotonic() - began
-        await _counted(tally, requests)
+        await counted(tally, requests)
         load.stop()
         await task
         return took
@@ -196,13 +196,6 @@ def _under_load(server: Server, requests: int, change: Callable[[int], None], ch
 def _changes(requests: int) -> int:
     """A hundred, or fewer in a small run."""
     return min(CHANGES, max(8, requests // 50))
-
-
-async def _counted(tally: Tally, count: int) -> None:
-    """Wait until so many requests were answered."""
-    async with asyncio.timeout(600):
-        while tally.count < count:  # noqa: ASYNC110 - the load tells nobody
-            await asyncio.sleep(0.01)
 
 
 def _replace(path: Path, config: Json) -> None:

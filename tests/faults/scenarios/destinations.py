@@ -1,11 +1,13 @@
 """One of two destinations is dead, fails half the time, or is slow: no caller fails, and soon nobody waits for it."""
 
+import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from tests.benchmarks.loop import run
-from tests.faults.scenarios.report import Place, Report, Scenario, ms
+from tests.faults.scenarios.report import Place, Report, Scenario, counted, ms
 from tests.faults.storm.load import Load
 from tests.faults.storm.outcome import Ask
 from tests.faults.storm.process import ChaosProcess, Json, model
@@ -100,6 +102,40 @@ def one(case: Case, place: Place, requests: int) -> Report:
     return report
 
 
+def dies_and_returns(place: Place, requests: int) -> Report:
+    """A destination that is well breaks off every call for a while, and is well again: it is asked again then."""
+    tally, told = Tally(), dict[str, int]()
+    place.chaos.become("role", WELL)
+    models = [model(place.chaos.base("as=role"), "unwell"), model(place.chaos.base(WELL, at="calm"), "well")]
+    endpoint = {**_route("mortal", "weighted", models), "breaker": {"failures": 5, "open_seconds": 1}}
+
+    async def scenario() -> None:
+        load = Load(server.port, tally)
+        task = asyncio.create_task(load.run(asks("mortal", 10**9), callers=CALLERS))
+        for state, behaviour in (("well", WELL), ("dead", "close"), ("well again", WELL)):
+            before = tally.destinations["openai/unwell"]
+            await asyncio.to_thread(place.chaos.become, "role", behaviour)
+            await counted(tally, tally.count + requests // 3)
+            told[state] = tally.destinations["openai/unwell"] - before
+        until = time.monotonic() + 30
+        while tally.destinations["openai/unwell"] < before + 100 and time.monotonic() < until:  # noqa: ASYNC110 - the load tells nobody
+            await asyncio.sleep(0.05)
+        told["well again"] = tally.destinations["openai/unwell"] - before
+        load.stop()
+        await task
+
+    with running(place.folder, {"endpoints": [endpoint]}) as server:
+        run(scenario())
+    report = Report({f"answers while it is {state}": str(count) for state, count in told.items()})
+    report.hold_all_right(tally)
+    report.hold(told["dead"] <= CALLERS, "a dead destination answered")
+    report.hold(told["well again"] >= 100, "a destination that is well again is not asked")
+    return report
+
+
 CASES = [Case(fault, balance) for fault in FAULTS for balance in BALANCES]
 
-SCENARIOS: dict[str, Scenario] = {case.name: partial(one, case) for case in CASES}
+SCENARIOS: dict[str, Scenario] = {
+    **{case.name: partial(one, case) for case in CASES},
+    "dies-and-returns": dies_and_returns,
+}

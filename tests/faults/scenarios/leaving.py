@@ -16,7 +16,7 @@ AIM = 0.1
 AT_ONCE = 20
 """Callers who leave together; fewer in a small run."""
 
-SETTLED = 0.2
+SETTLED = 0.1
 """Seconds that others wait before they leave."""
 
 

@@ -1,5 +1,6 @@
 """What a scenario found."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,13 @@ class Place:
 
 Scenario = Callable[[Place, int], Report]
 """Runs with about so many requests."""
+
+
+async def counted(tally: Tally, count: int) -> None:
+    """Wait until so many requests were answered."""
+    async with asyncio.timeout(600):
+        while tally.count < count:  # noqa: ASYNC110 - the load tells nobody
+            await asyncio.sleep(0.01)
 
 
 def ms(seconds: float) -> str:

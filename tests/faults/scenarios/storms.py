@@ -30,7 +30,6 @@ class Aftermath:
     neighbours: Tally
     before: Vitals
     after: Vitals
-    under_way: dict[str, int]
     log: str
 
 
@@ -64,7 +63,7 @@ def weathered(chaos: ChaosProcess, server: Server) -> Aftermath:
     wait_until(lambda: not chaos.stats()["open"], PATIENCE, "idle connections stayed open")
     after = vitals(pid)
     print(f"{met.count} calls in the storm, {neighbours.count} beside it; before {before}, after {after}")
-    return Aftermath(met, neighbours, before, after, chaos.stats()["under_way"], server.log)
+    return Aftermath(met, neighbours, before, after, server.log)
 
 
 def times(sheltered: bool) -> int:

@@ -15,7 +15,7 @@ from tests.support.server import Server, running
 from tests.support.upstream import MockUpstream
 
 SEED = int(os.environ.get("FUZZ_SEED", "5"))
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2500"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1500"))
 """More, and others: `FUZZ_EXAMPLES=100000 FUZZ_SEED=6 pytest tests/faults/storm/test_fuzz.py --timeout 0`."""
 
 GROWTH_MB = 40

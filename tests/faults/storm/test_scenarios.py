@@ -7,7 +7,7 @@ import pytest
 
 from tests.benchmarks.loop import run
 from tests.faults.scenarios import changes, leaving, readers
-from tests.faults.scenarios.destinations import BALANCES, FAULTS, Case, asks
+from tests.faults.scenarios.destinations import BALANCES, FAULTS, Case, asks, dies_and_returns
 from tests.faults.scenarios.report import Place, Report, Scenario
 from tests.faults.storm.load import Load
 from tests.faults.storm.process import chaos_process
@@ -63,6 +63,11 @@ def test_soon_nobody_waits_for_a_destination_that_is_not_well(tallies: dict[str,
     waited = [seconds for seconds in tallies[case.name].seconds() if seconds > SLOW_SECONDS * 0.9]
 
     assert len(waited) <= CALLERS
+
+
+def test_a_destination_that_is_well_again_is_asked_again(place: Place) -> None:
+    """After it was dead for a while, in which nobody failed."""
+    held(dies_and_returns, place, 600)
 
 
 def held(scenario: Scenario, place: Place, requests: int, *, aside: str = "") -> Report:
