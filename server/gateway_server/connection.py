@@ -36,6 +36,9 @@ MAX_HEADERS = 10_000
 
 _log = logging.getLogger("gateway_server")
 
+MOST_AHEAD = 1000
+"""So many requests may wait on a connection for the one before them; who asks further ahead is refused then."""
+
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _BAD = b"the request is not HTTP"
 _REFUSED = (
@@ -130,7 +133,7 @@ class Connection(asyncio.Protocol):
                 exchange.leave()
         self._waiting.clear()
         self.resume_writing()
-        self._parser = None  # which holds this connection
+        self._parser = self.exchange = None  # which hold this connection
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None:
@@ -191,6 +194,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         scope, parser = self.reading, self._parser
         assert scope is not None
+        if len(self._waiting) == MOST_AHEAD:
+            raise httptools.HttpParserError("too far ahead")
         url = self._url
         scope["path"], scope["raw_path"], scope["query_string"] = (
             _known_address(url) if len(url) < 128 else _address(url)
