@@ -63,6 +63,11 @@ class Breaker:
         """Seconds until a call may be made, as far as is known; 0: it may now, or when those that try are answered."""
         return max(self._paused_until - now, (self._open_until or 0) - now, 0.0)
 
+    @property
+    def closed(self) -> bool:
+        """It is trusted: neither left alone for its failures, nor tried."""
+        return self._open_until is None and self._trial is None
+
     def paused(self, now: float) -> bool:
         """Whether it is the provider itself that asked for the wait."""
         return self._paused_until > max(now, self._open_until or 0)

@@ -1,5 +1,6 @@
 """A destination as it is asked: how busy it is, how quick, and whether its breaker lets calls pass."""
 
+import logging
 import math
 import time
 
@@ -14,6 +15,9 @@ DECAY_SECONDS = 10.0
 
 UNKNOWN_SECONDS = 0.001
 """What an answer is taken to need before there was one."""
+
+
+_log = logging.getLogger("gateway_async")
 
 
 class Load:
@@ -84,6 +88,7 @@ class Target:
         self.breaker = breaker
         self.load = Load()
         self._handler = handler
+        self._down = False
 
     def admits(self, now: float) -> bool:
         """Whether it may be asked."""
@@ -92,6 +97,18 @@ class Target:
     def rests(self, now: float) -> bool:
         """Whether it is left alone because it has failed."""
         return self.breaker is not None and self.breaker.rests(now)
+
+    def tell(self, call: Call, why: object) -> None:
+        """Log that it is left alone from now on, or asked as before, if that is new."""
+        if self.breaker is None or self.breaker.closed is not self._down:
+            return
+        self._down = not self._down
+        if self._down:
+            _log.warning(
+                "the route %r leaves %s alone for a while, which fails: %s", call.route, self.name, why
+            )
+        else:
+            _log.info("the route %r asks %s again as before", call.route, self.name)
 
     async def ask(self, call: Call) -> Answer | StreamAnswer:
         """Its answer.
@@ -115,10 +132,10 @@ class Target:
 class _Visit:
     """A call of a destination, from its beginning to the end of its answer."""
 
-    __slots__ = ("_began", "_breaker", "_call", "_load", "_place", "_ticket")
+    __slots__ = ("_began", "_breaker", "_call", "_load", "_place", "_target", "_ticket")
 
     def __init__(self, target: Target, call: Call) -> None:
-        self._call = call
+        self._call, self._target = call, target
         self._load, self._breaker = target.load, target.breaker
         self._began = time.monotonic()
         self._place = self._load.began(self._began)
@@ -130,6 +147,7 @@ class _Visit:
         self._load.answered(self._place, now)
         if self._breaker is not None:
             self._breaker.ended(self._ticket, True, now)
+            self._target.tell(self._call, None)
 
     def failed(self, error: BaseException) -> None:
         """Note that there is no answer, and whose fault that is."""
@@ -138,6 +156,7 @@ class _Visit:
         if self._breaker is None:
             return
         self._breaker.ended(self._ticket, self._judged(error, now), now)
+        self._target.tell(self._call, error)
         if isinstance(error, UpstreamError) and error.retry_after and reason_of(error):
             self._breaker.pause(error.retry_after, now)
 
@@ -147,6 +166,7 @@ class _Visit:
         self._load.ended(self._place, now)
         if self._breaker is not None and failed is not None and self._judged(failed, now) is False:
             self._breaker.broke(self._ticket, now)
+            self._target.tell(self._call, failed)
 
     def _judged(self, error: BaseException, now: float) -> bool | None:
         """Whether the destination is well; False: it has failed; None: nobody can say."""

@@ -271,8 +271,9 @@ def test_all_that_rest_are_told_with_the_shortest_wait() -> None:
     assert world.order == "abb"
 
 
-def test_a_destination_that_fails_is_left_alone_and_comes_back() -> None:
-    """No call fails, and few go to it while it is down."""
+def test_a_destination_that_fails_is_left_alone_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    """No call fails, and few go to it while it is down. The log says so once, and once when it is back."""
+    caplog.set_level("INFO", "gateway_async")
     world = World({"a": ["503"] * 12})
 
     async def run() -> None:
@@ -287,6 +288,9 @@ def test_a_destination_that_fails_is_left_alone_and_comes_back() -> None:
     assert failed == 12
     assert asked["a"] > 30  # it is back
     assert len(world.asked) == 300 + failed
+    down, back = caplog.messages
+    assert "leaves a alone for a while, which fails: no" in down
+    assert "asks a again" in back
 
 
 @pytest.mark.parametrize("outcome", FAILURES)
