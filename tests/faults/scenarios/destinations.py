@@ -77,13 +77,21 @@ def asks(route: str, count: int) -> Iterator[Ask]:
 
 
 def one(case: Case, place: Place, requests: int) -> Report:
-    """After a route whose destinations are both well: half as many requests there, to compare."""
+    """Beside a route whose destinations are both well, to compare: what the machine does meanwhile, it does to both."""
     healthy = Case("healthy", case.balance)
     config = {"endpoints": [each.route(place.chaos) for each in (healthy, case)]}
     well, unwell = Tally(), Tally()
+
+    async def scenario() -> None:
+        beside, load = Load(server.port, well), Load(server.port, unwell)
+        compared = asyncio.create_task(beside.run(asks(healthy.name, 10**9), callers=CALLERS // 2))
+        task = asyncio.create_task(load.run(asks(case.name, requests), callers=CALLERS // 2))
+        await counted(unwell, int(requests * 0.99))  # some may wait for a slow one still
+        beside.stop()
+        await asyncio.gather(compared, task)
+
     with running(place.folder, config) as server:
-        run(Load(server.port, well).run(asks(healthy.name, max(requests // 2, 3000)), callers=CALLERS))
-        run(Load(server.port, unwell).run(asks(case.name, requests), callers=CALLERS))
+        run(scenario())
         log = server.log
 
     report = Report()
