@@ -1,7 +1,9 @@
 """A connection that is told anything in any pieces: it answers each request once, in turn, and never fails."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -11,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway_server.connection import Connection
 from gateway_server.slow import TimedConfig
+from tests.support.server import Server
 from tests.support.wire import Connect, Wire, answers_of, connects, settle
 
 TURNS = 5
@@ -206,3 +209,28 @@ def statuses_of(said: bytes) -> list[bytes]:
     """The final statuses in what was said, whose bodies hold none."""
     found = [part[:3] for part in said.split(b"HTTP/1.1 ")[1:]]
     return [status for status in found if status != b"100"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requests(), st.lists(ANY, max_size=4), st.lists(st.integers(0, 1000), max_size=5), requests())
+def test_a_gateway_closes_whatever_was_said_to_it(
+    server: Server,
+    before: list[tuple[bytes, bytes]],
+    nonsense: list[bytes],
+    cuts: list[int],
+    after: list[tuple[bytes, bytes]],
+) -> None:
+    """Over the network: what it says is HTTP, and who says that nothing more comes meets an end, not a hang."""
+    data = b"".join([*(data for _, data in before), *nonsense, *(data for _, data in after)])
+    said = b""
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(ConnectionError):  # it was refused meanwhile
+            for piece in pieces(data, cuts):
+                connection.sendall(piece)
+            connection.shutdown(socket.SHUT_WR)
+            while more := connection.recv(65536):
+                said += more
+
+    assert said == b"" or said.startswith(b"HTTP/1.1 ")
+    assert b"Traceback" not in server.log.encode()[-20_000:]
