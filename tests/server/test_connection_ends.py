@@ -18,6 +18,7 @@ from tests.support.server import Server, running
 from tests.support.wire import Connect, Wire, answers_of, connects, say, settle
 
 HEAD = b"POST %b HTTP/1.1\r\nhost: a\r\n"
+BODY = json.dumps(HELLO).encode()
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
@@ -319,10 +320,21 @@ def test_a_thousand_requests_in_one_piece_are_answered_in_turn(gateway: Server) 
 
 def test_a_body_in_the_smallest_chunks_is_read(gateway: Server) -> None:
     """A hundred thousand of them."""
-    body = json.dumps(HELLO).encode()
-    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in b" " * 100_000 + body) + b"0\r\n\r\n"
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in b" " * 100_000 + BODY) + b"0\r\n\r\n"
     head = (b"content-type: application/json", b"transfer-encoding: chunked")
 
     answer = exchange(gateway, request("POST /gateway/chat/invocations", *head, body=pieces, length=False))
 
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("name", ["host", "origin"])
+def test_a_host_longer_than_any_is_refused_and_not_remembered(gateway: Server, name: str) -> None:
+    """A megabyte of it is no reason to keep a megabyte."""
+    header = name.encode() + b": localhost" + b"a" * 2**20
+    data = request("POST /gateway/chat/invocations", b"content-type: application/json", header, body=BODY)
+
+    answer = exchange(gateway, data if name == "origin" else data.replace(b"host: localhost\r\n", b"", 1))
+
+    assert answer.status == 403
+    assert name.capitalize() in answer.json["message"]
