@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +23,9 @@ from gateway_server.cli.routes import limits, routes
 
 if TYPE_CHECKING:
     from gateway_server.opening import Opening
+
+SHOWN = 50
+"""Routes that a start shows; there may be thousands."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -196,13 +198,9 @@ def _loaded(path: Path | None) -> Any:
         document = Document.read(path)
         for entry in document.unknown_keys():
             err.print(f"[yellow]warning[/] {escape(sentence(str(path), entry))}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # said here in a sentence instead
-            for old in document.old_keys():
-                err.print(
-                    f"[yellow]warning[/] {escape(str(path))}: {old!r} is an older key, which still loads"
-                )
-            return load_config(path)
+        for old in document.old_keys():
+            err.print(f"[yellow]warning[/] {escape(str(path))}: {old!r} is an older key, which still loads")
+        return document.config()
     except ConfigError as wrong:
         fail(wrong.message, 2)
 
@@ -222,7 +220,9 @@ def _greet(address: str, routes: list[Any], path: Path | None, opening: "Opening
         else "no configuration: nothing here needs a key, but the routes named after one"
     )
     out.print(f"\n[bold]AI gateway[/] at [bold cyan]{address}[/]  ({source})\n")
-    out.print(route_table(told))
+    out.print(route_table(told[:SHOWN]))
+    if len(told) > SHOWN:
+        out.print(f"[dim]and {len(told) - SHOWN} more: gateway routes[/]")
     if opening.stored_routes:
         out.print(f"[dim]and {opening.stored_routes} made at run time: gateway routes[/]")
     if told:
