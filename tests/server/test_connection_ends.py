@@ -338,3 +338,11 @@ def test_a_host_longer_than_any_is_refused_and_not_remembered(gateway: Server, n
 
     assert answer.status == 403
     assert name.capitalize() in answer.json["message"]
+
+
+def test_a_client_that_offers_http_2_with_each_request_is_answered(gateway: Server) -> None:
+    """As Java's does, which sends the body with the offer."""
+    offer = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAEAAEAAAAIAAAAB")
+    data = request("POST /gateway/chat/invocations", b"content-type: application/json", *offer, body=BODY)
+
+    assert exchange(gateway, data).status == 200
