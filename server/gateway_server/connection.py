@@ -341,6 +341,7 @@ class Connection(asyncio.Protocol):
             self._end(linger=True)
         else:
             self._refused = True
+            self.go_on()  # so that its caller's leaving is seen
 
     def _end(self, *, linger: bool = False) -> None:
         """Close the connection when its last answer is out, so that it arrives."""
