@@ -250,7 +250,7 @@ class RouteConfig(AliasedConfigModel):
 
     def targets(self) -> list[Destination]:
         """Where its calls may go: its destinations, or its one model as the only one."""
-        return self.destinations or [Destination.model_construct(model=self.model, weight=1.0, priority=1)]
+        return self.destinations or [Destination.model_construct(model=self.model)]
 
     def models(self) -> list[Model]:
         """Every model behind it."""

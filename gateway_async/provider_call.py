@@ -17,7 +17,7 @@ from gateway_async.errors import (
 from gateway_async.providers._base import Adapter, Authorizing, ChunkReader, UpstreamRequest
 from gateway_async.providers._errors import hide
 from gateway_async.secrets import Secret
-from gateway_async.upstream import MAX_ANSWER_BYTES, Upstream, UpstreamStream
+from gateway_async.upstream import MAX_ANSWER_BYTES, Upstream, UpstreamStream, time_left
 
 REQUEST_IDS = (
     "x-request-id",
@@ -68,7 +68,8 @@ class ProviderHandler:
                 request = await self._authorized(request, call)
                 keys = (*keys, *_credentials(request.headers))
             if call.hurried and call.deadline is not None:
-                request = replace(request, time_left=_seconds_until(call.deadline))
+                # Told in milliseconds, and never more than there is.
+                request = replace(request, time_left=time_left(call.deadline - 0.0005))
             call.sent = True
             if call.stream:
                 opened = await self._upstream.open(request, call.timeouts, call.deadline)
@@ -153,11 +154,6 @@ class ResponderHandler:
             return Answer(answer.body, (*self._headers, *answer.headers))
         answer.headers = (*self._headers, *answer.headers)
         return answer
-
-
-def _seconds_until(deadline: float) -> float:
-    """Seconds that are left, and no more even when they are rounded to milliseconds; but always one of these."""
-    return max(deadline - time.monotonic() - 0.0005, 0.001)
 
 
 def _credentials(headers: Mapping[str, str]) -> Iterator[Secret]:

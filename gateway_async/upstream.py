@@ -264,7 +264,7 @@ class DirectStream:
 
     async def read_all(self) -> UpstreamResponse:
         """The rest, as a whole answer; for as long as an answer that is not streamed may take."""
-        total, pieces, size = self._timeouts.total, [], 0
+        total, pieces, size = seconds_left(self._timeouts, self._deadline), [], 0
         end = time.monotonic() + total
         while (response := self._response) is not None:
             data = await self._read(response, max(end - time.monotonic(), 0), total)

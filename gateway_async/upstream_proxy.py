@@ -144,11 +144,13 @@ class ProxiedStream:
 
     async def read_all(self) -> UpstreamResponse:
         """The rest, as a whole answer; for as long as an answer that is not streamed may take."""
-        total = self._timeouts.total
+        total = seconds_left(self._timeouts, self._deadline)
         try:
             async with asyncio.timeout(total):
                 return await self.rest()
         except TimeoutError as problem:
+            if is_past(self._deadline):
+                raise out_of_time(self._request) from None
             raise failure(self._request, problem, self._timeouts.connect, total) from None
 
     async def rest(self) -> UpstreamResponse:

@@ -40,13 +40,9 @@ class Breaker:
 
         self._trying = 0
         self._paused_until = 0.0
-        self._free = True
-        """Closed and not paused: the one thing that is looked at with every call."""
 
     def admits(self, now: float) -> bool:
         """Whether a call may be made."""
-        if self._free:
-            return True
         if now < self._paused_until:
             return False
         if self._open_until is not None:
@@ -54,10 +50,7 @@ class Breaker:
                 return False
             self._open_until, self._trial, self._trying = None, 1, 0
             self._changes += 1
-        if self._trial is not None:
-            return self._trying < self._trial
-        self._free = True
-        return True
+        return self._trial is None or self._trying < self._trial
 
     def wait(self, now: float) -> float:
         """Seconds until a call may be made, as far as is known; 0: it may now, or when those that try are answered."""
@@ -117,7 +110,6 @@ class Breaker:
     def pause(self, seconds: float, now: float) -> None:
         """Make no call for so long: the provider asked for that."""
         self._paused_until = max(self._paused_until, now + min(seconds, LONGEST_PAUSE))
-        self._free = False
 
     def _move_window(self, now: float) -> None:
         """Forget what was counted too long ago."""
@@ -139,7 +131,7 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         self._changes += 1
-        self._open_until, self._trial, self._free = now + self._seconds, None, False
+        self._open_until, self._trial = now + self._seconds, None
         self._in_a_row = 0
 
     def _close(self) -> None:

@@ -1,6 +1,7 @@
 """How long a call may take."""
 
 import time
+from collections.abc import Awaitable
 
 from gateway_async.call import Answer, Call, Handler, StreamAnswer
 from gateway_async.config import TimeoutsConfig
@@ -13,12 +14,12 @@ def with_timeouts(inner: Handler, timeouts: TimeoutsConfig) -> Handler:
     but the caller's: it may go on for as long as it brings something within `idle` seconds.
     """
 
-    async def handle(call: Call) -> Answer | StreamAnswer:
+    def handle(call: Call) -> Awaitable[Answer | StreamAnswer]:
         call.timeouts = timeouts
         if not call.stream:
             deadline = time.monotonic() + timeouts.total
             if call.deadline is None or deadline < call.deadline:
                 call.deadline = deadline
-        return await inner(call)
+        return inner(call)
 
     return handle

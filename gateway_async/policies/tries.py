@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
-from gateway_async.call import Answer, Call, StreamAnswer
+from gateway_async.call import Answer, Call, Headers, StreamAnswer
 from gateway_async.errors import GatewayError, RateLimited, Unavailable
 from gateway_async.policies.balance import Pick
 from gateway_async.policies.breaker import Breaker
@@ -138,7 +138,8 @@ class Tries:
                 return _told(answer, course.attempts + 1)
         if (leftover := course.call.leftover) is not None:
             return _told(leftover, course.attempts)
-        return _with_attempts(course.error, course.attempts)
+        course.error.headers = _with_attempts(course.error.headers, course.attempts)
+        return course.error
 
     async def _ask_group(
         self, group: Sequence[Target], later: Sequence[Target], course: _Course
@@ -235,15 +236,13 @@ def _state(breaker: Breaker, now: float) -> str:
 
 def _told(answer: Answer | StreamAnswer, attempts: int) -> Answer | StreamAnswer:
     """The answer with the number of attempts that it took."""
-    headers = (*(header for header in answer.headers if header[0] != _ATTEMPTS), (_ATTEMPTS, str(attempts)))
+    headers = _with_attempts(answer.headers, attempts)
     if isinstance(answer, Answer):
         return Answer(answer.body, headers)
     answer.headers = headers
     return answer
 
 
-def _with_attempts(error: GatewayError, attempts: int) -> GatewayError:
-    """The error with the number of attempts that were made."""
-    kept = tuple(header for header in error.headers if header[0] != _ATTEMPTS)
-    error.headers = (*kept, (_ATTEMPTS, str(attempts)))
-    return error
+def _with_attempts(headers: Headers, attempts: int) -> Headers:
+    """The headers, which tell of so many attempts."""
+    return (*(header for header in headers if header[0] != _ATTEMPTS), (_ATTEMPTS, str(attempts)))

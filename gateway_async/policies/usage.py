@@ -1,7 +1,7 @@
 """What streams use, in tokens: asked for whatever the caller asked, or estimated where nobody says."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 import orjson
@@ -27,9 +27,10 @@ class _Counted:
         self._asked = False
         """The provider has answered a request that asks for it."""
 
-    async def __call__(self, call: Call) -> Answer | StreamAnswer:
-        if not call.stream:
-            return await self._inner(call)
+    def __call__(self, call: Call) -> Awaitable[Answer | StreamAnswer]:
+        return self._stream(call) if call.stream else self._inner(call)
+
+    async def _stream(self, call: Call) -> Answer | StreamAnswer:
         data = call.data
         hides = not (data.get("stream_options") or {}).get("include_usage")
         answer = await (self._asking(call) if hides and self._asks else self._inner(call))

@@ -34,10 +34,10 @@ MAX_HEAD_BYTES = 2**23
 MAX_HEADERS = 10_000
 """A request that has more headers is refused, since each takes many times the memory of its bytes."""
 
-_log = logging.getLogger("gateway_server")
-
 MOST_AHEAD = 1000
 """So many requests may wait on a connection for the one before them; who asks further ahead is refused then."""
+
+_log = logging.getLogger("gateway_server")
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _BAD = b"the request is not HTTP"

@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from gateway_async.base_models import ConfigModel
-from gateway_async.config import RouteConfig
-from gateway_async.errors import InvalidRequest
-from gateway_async.live.restricted import restricted_route, written_plainly
+from gateway_async.live.restricted import written_plainly
 from gateway_async.network_guard import addresses_in
 from gateway_async.provider_config import PROVIDER_CONFIGS
 from gateway_async.secrets import only_listed, resolve_secret, secrets_in
-from gateway_async.server_config import UpstreamConfig
 from gateway_async.setting_types import UsesServerCredentials
+from tests.config.restricted import problems, read
 
 KEY = "sk-of-the-route"
 SERVERS = "sk-of-the-server"
@@ -34,24 +32,10 @@ def route(provider: str = "openai", config: Json | None = None, **more: Any) -> 
     return {"name": "mine", "route_type": "llm/v1/chat", "model": model, **more}
 
 
-def read(document: Json, *secrets: str) -> RouteConfig:
-    """The route, where the operator has listed these."""
-    return restricted_route(document, UpstreamConfig(allow_secrets=list(secrets)))
-
-
 def key_of(document: Json, *secrets: str) -> str:
     """The only key of a route."""
     (key,) = secrets_in(read(document, *secrets).model.config)
     return str(key)
-
-
-def problems(document: Json, *secrets: str) -> dict[str, str]:
-    """What is wrong with a route: the field, and what is said of it."""
-    with pytest.raises(InvalidRequest) as refused:
-        read(document, *secrets)
-    assert refused.value.status == 422
-    assert isinstance(refused.value.detail, list)
-    return {".".join(map(str, entry["loc"][1:])): entry["msg"] for entry in refused.value.detail}
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from gateway_async.call import Caller
-from gateway_async.config import GatewayConfig, RouteConfig
-from gateway_async.errors import InvalidRequest
+from gateway_async.config import GatewayConfig
 from gateway_async.live.hosting import host
-from gateway_async.live.restricted import MOST_DESTINATIONS, restricted_route, written_plainly
+from gateway_async.live.restricted import MOST_DESTINATIONS, written_plainly
 from gateway_async.live.stored_routes import StoredRoutes, Unsealed
 from gateway_async.secrets import secrets_in
 from gateway_async.server_config import UpstreamConfig
+from tests.config.restricted import problems, read
 
 KEY, OTHER = "sk-of-the-route", "sk-of-the-route-too"
 SERVERS, NAME = "sk-of-the-server", "A_KEY_OF_THE_SERVER"
@@ -30,20 +30,6 @@ def to(provider: str, config: Json | None = None, **more: Any) -> Json:
 def route(*destinations: Any, **more: Any) -> Json:
     """A route as it comes over the API."""
     return {"name": "mine", "route_type": "llm/v1/chat", "destinations": list(destinations), **more}
-
-
-def read(document: Json, *secrets: str) -> RouteConfig:
-    """The route, where the operator has listed these."""
-    return restricted_route(document, UpstreamConfig(allow_secrets=list(secrets)))
-
-
-def problems(document: Json, *secrets: str) -> dict[str, str]:
-    """What is wrong with a route: the field, and what is said of it."""
-    with pytest.raises(InvalidRequest) as refused:
-        read(document, *secrets)
-    assert refused.value.status == 422
-    assert isinstance(refused.value.detail, list)
-    return {".".join(map(str, entry["loc"][1:])): entry["msg"] for entry in refused.value.detail}
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from gateway_async import AsyncGatewayClient, address
+from gateway_async.errors import RouteNotFound
 from gateway_sync import GatewayClient
 from tests.contract.fake import FakeGateway, fake_gateway
 from tests.contract.ways import Awaited, blocking_client
@@ -115,3 +117,14 @@ def fake() -> Iterator[FakeGateway]:
     """A gateway that answers what the test says."""
     with fake_gateway() as fake:
         yield fake
+
+
+@pytest.fixture
+async def name(admin: Any) -> AsyncIterator[str]:
+    """A name that no route has; the route that gets it is deleted at the end."""
+    name = f"made-{uuid4().hex[:8]}"
+    yield name
+    try:
+        await admin.delete_route(name)
+    except RouteNotFound:
+        pass

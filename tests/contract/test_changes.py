@@ -1,7 +1,5 @@
 """Routes and limits are made, changed, exported and deleted, over HTTP, blocking, and within the process alike."""
 
-from collections.abc import AsyncIterator
-from itertools import count
 from typing import Any
 
 import pytest
@@ -31,19 +29,6 @@ OPENAI: dict[str, Any] = {
     "openai_config": {"openai_api_key": CANARY},
 }
 FIFTY: dict[str, Any] = {"key": "user", "renewal_period": "minute", "calls": 50}
-
-_numbers = count(1)
-
-
-@pytest.fixture
-async def name(admin: Any) -> AsyncIterator[str]:
-    """A name that no route has; the route that gets it is deleted at the end."""
-    name = f"made-{next(_numbers)}"
-    yield name
-    try:
-        await admin.delete_route(name)
-    except RouteNotFound:
-        pass
 
 
 async def test_a_created_route_is_served(admin: Any, name: str) -> None:

@@ -1,7 +1,5 @@
 """Routes with several destinations are made, changed and exported, by every way to a gateway alike."""
 
-from collections.abc import AsyncIterator
-from itertools import count
 from typing import Any
 
 import pytest
@@ -24,19 +22,6 @@ MISTRAL: Json = {
     "model": {"provider": "mistral", "name": "small", "config": {"mistral_api_key": SECOND}},
     "weight": 1,
 }
-
-_numbers = count(1)
-
-
-@pytest.fixture
-async def name(admin: Any) -> AsyncIterator[str]:
-    """A name that no route has; the route that gets it is deleted at the end."""
-    name = f"several-{next(_numbers)}"
-    yield name
-    try:
-        await admin.delete_route(name)
-    except RouteNotFound:
-        pass
 
 
 def several(name: str, *destinations: Json, **more: Any) -> Json:

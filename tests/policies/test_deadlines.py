@@ -162,6 +162,15 @@ async def test_the_deadline_bounds_a_stream_to_its_end(upstreams: Upstreams) -> 
             await asyncio.to_thread(first.left, first.request())
 
 
+async def test_the_deadline_bounds_the_words_of_a_refusal(upstreams: Upstreams) -> None:
+    """To a stream, as to any other call: they may drip as well."""
+    first, *_ = upstreams
+    first.reply(Reply(status=400, script=[b'{"error": {"message": "no', HOLD]))
+    async with gateway_of(through(first)) as gateway:
+        with within(0.3, 30), pytest.raises(UpstreamTimeout, match="time that the caller gave"):
+            await open_stream(gateway, timeout=0.3)
+
+
 async def test_what_came_in_time_is_late_for_a_reader_who_comes_late(upstreams: Upstreams) -> None:
     """So that no upstream can go on for ever by always being ahead of its reader."""
     first = upstreams[0]

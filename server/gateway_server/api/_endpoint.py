@@ -1,6 +1,7 @@
 """What every endpoint that calls a model does: read the body, answer or stream, fail in the caller's dialect."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -19,7 +20,7 @@ from gateway_server.middleware.auth import caller_of
 from gateway_server.responses import CUT_SHORT, LEFT, raw, send_error, send_json
 
 
-class ModelEndpoint:
+class ModelEndpoint(ABC):
     """An ASGI app that answers one kind of call; subclasses say what a body asks for."""
 
     def __init__(self, live: LiveGateway, dialect: Dialect) -> None:
@@ -43,9 +44,9 @@ class ModelEndpoint:
                 scope["app"].refusals.note(scope, error)
             await send_error(send, error, self.dialect)
 
+    @abstractmethod
     def asked(self, scope: Scope, body: bytes) -> tuple[RouteEntry, dict[str, Any]]:
         """The route that a request is for, and what is asked of it."""
-        raise NotImplementedError
 
     async def _whole(
         self, entry: RouteEntry, data: dict[str, Any], scope: Scope, receive: Receive, send: Send
