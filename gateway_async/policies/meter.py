@@ -36,12 +36,22 @@ class Meter:
             self._at_hand = self._counters if isinstance(self._counters, AtHand) else None
         return self._counters
 
+    def take_now(self, calls: Sequence[Window], tokens: Sequence[Window]) -> Sequence[Level] | None:
+        """The level of each window, where nothing is to be waited for; None: `take` tells."""
+        if self._at_hand is None or self._adding or self._failing:
+            return None
+        try:
+            return self._at_hand.take_now(calls, tokens)
+        except CountersUnavailable:
+            return None
+
     async def take(self, calls: Sequence[Window], tokens: Sequence[Window]) -> Sequence[Level] | None:
         """The level of each window, as `Counters.take` has it; None where nobody knows."""
         if self._adding:
             await asyncio.sleep(0)  # what earlier calls have used counts, unless a network is in between
+        counters = self.counters()
         try:
-            levels = await self.counters().take(calls, tokens)
+            levels = await counters.take(calls, tokens)
         except CountersUnavailable as problem:
             self._failed(problem)
             return None

@@ -108,7 +108,8 @@ class _Limited:
 
     async def __call__(self, call: Call) -> Answer | StreamAnswer:
         calls, tokens = self._windows(call.caller.user) if self._by_user else self._shared
-        headers = self._passed(await self._meter.take(calls, tokens))
+        levels = self._meter.take_now(calls, tokens)
+        headers = self._passed(await self._meter.take(calls, tokens) if levels is None else levels)
         answer = await (self._metered(call, tokens) if tokens else self._inner(call))
         if isinstance(answer, Answer):
             return Answer(answer.body, answer.headers + headers)

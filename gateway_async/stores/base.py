@@ -6,7 +6,7 @@ line in the audit log. `Counters` are not: they may forget, but never count wron
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 Json = dict[str, Any]
 
@@ -225,8 +225,7 @@ class Store(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A limit to be counted: at most `most` units of `key` within any `seconds`."""
 
     key: str
@@ -234,8 +233,7 @@ class Window:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """How far a window is filled."""
 
     window: Window
@@ -290,7 +288,15 @@ class Counters(Protocol):
 
 @runtime_checkable
 class AtHand(Protocol):
-    """Counters that mostly need no waiting to count what was used."""
+    """Counters that mostly need no waiting."""
+
+    def take_now(self, calls: Sequence[Window], tokens: Sequence[Window] = ()) -> Sequence[Level] | None:
+        """Take units as `Counters.take` does, unless that means waiting; None: nothing was taken, since it does.
+
+        Raises:
+            CountersUnavailable: Nobody knows.
+        """
+        ...
 
     def add_now(self, windows: Sequence[Window], amount: int) -> bool:
         """Count units as `Counters.add` does, unless that means waiting. Whether they were counted.

@@ -82,22 +82,37 @@ class SharedMemoryCounters:
 
     async def take(self, calls: Sequence[Window], tokens: Sequence[Window] = ()) -> Sequence[Level]:
         """Take one unit from each of `calls`, if each has one left and each of `tokens` too; else from none."""
+        if (levels := self.take_now(calls, tokens)) is not None:
+            return levels
+        await self._wait()
+        return self._take(calls, tokens)
+
+    def take_now(self, calls: Sequence[Window], tokens: Sequence[Window] = ()) -> Sequence[Level] | None:
+        """Take units as `take` does, unless another process has the lock; None: it has."""
         if not self._open:
             self._hold()
-        if not self._file.try_lock():
-            await self._wait()
+        return self._take(calls, tokens) if self._file.try_lock() else None
+
+    def _take(self, calls: Sequence[Window], tokens: Sequence[Window]) -> Sequence[Level]:
+        """Take units, and give the lock back."""
         try:
             now = self._clock()
-            found = [(window, self._read(window, now)) for window in (*calls, *tokens)]
-            for window, record in found:
-                if record.used >= window.most:
-                    return [self._level(window, record, now, 0) for window, record in found]
-            taken = found[: len(calls)]
-            self._count([record for _, record in taken], 1)
-            levels = [self._level(window, record, now, 1) for window, record in taken]
-            if tokens:
-                levels += [self._level(window, record, now, 0) for window, record in found[len(calls) :]]
-            return levels
+            if len(calls) == 1 and not tokens:
+                window = calls[0]
+                record = self._read(window, now)
+                if taken := record.used < window.most:
+                    self._count(record, 1)
+                return (self._level(window, record, now, taken),)
+            windows = (*calls, *tokens)
+            records = [self._read(window, now) for window in windows]
+            taken = all(record.used < window.most for window, record in zip(windows, records, strict=True))
+            if taken:
+                for record in set(records[: len(calls)]):
+                    self._count(record, 1)
+            return [
+                self._level(window, record, now, taken and at < len(calls))
+                for at, (window, record) in enumerate(zip(windows, records, strict=True))
+            ]
         finally:
             self._file.unlock()
 
@@ -122,7 +137,8 @@ class SharedMemoryCounters:
         """Count units, and give the lock back."""
         try:
             now = self._clock()
-            self._count([self._read(window, now) for window in windows], amount)
+            for record in {self._read(window, now) for window in windows}:
+                self._count(record, amount)
         finally:
             self._file.unlock()
 
@@ -158,12 +174,12 @@ class SharedMemoryCounters:
                     raise CountersUnavailable("the counters were closed")
         raise CountersUnavailable("another process has held the counters for 50 ms")
 
-    def _count(self, records: Sequence["_Record"], amount: int) -> None:
-        """Count units in the part that runs, once for each record."""
-        for record in records if len(records) == 1 else set(records):
-            # The moment first: who is killed between the two lets nothing go too early.
-            self._halves[record.last] = record.moment
-            self._words[record.count] = min(self._words[record.count] + amount, _MOST)
+    def _count(self, record: "_Record", amount: int) -> None:
+        """Count units in the part that runs."""
+        # The moment first: who is killed between the two lets nothing go too early.
+        self._halves[record.last] = record.moment
+        count = self._words[record.count] + amount
+        self._words[record.count] = count if count < _MOST else _MOST
 
     def _read(self, window: Window, now: float) -> "_Record":
         """How far a window is filled now."""
@@ -173,14 +189,14 @@ class SharedMemoryCounters:
         newest = self._numbers[record.newest]
         if part != newest or part != record.part:
             self._turn(record.place, newest, part)
-            self._look(record, part)
+            self._look(window, record, part)
         moment = (since - part) * _MOMENTS
         record.moment = ceil(moment)
         record.age = moment >= record.goes  # it has been a period since the last unit of the oldest part
         record.used = record.ended[record.age] + self._words[record.count]
         return record
 
-    def _look(self, record: "_Record", part: int) -> None:
+    def _look(self, window: Window, record: "_Record", part: int) -> None:
         """Learn what the parts that have ended hold, which does not change until the next one ends."""
         record.part = part
         at = part % _RING
@@ -189,8 +205,9 @@ class SharedMemoryCounters:
         used = sum(counts)
         record.ended = used, used - counts[0]
         record.goes = self._last_of(record, 0) if counts[0] else 0
-        second = next((age for age in range(1, _PARTS) if counts[age]), _PARTS)
-        record.oldest = 0 if counts[0] else second, second
+        second = next((age for age in range(1, _PARTS) if counts[age]), None)
+        after = self._frees(window, record, second) if second else 0.0
+        record.frees = self._frees(window, record, 0) if counts[0] else after, after
 
     def _ended(self, record: "_Record") -> tuple[int, ...]:
         """The counts of the parts that have ended, the oldest first."""
@@ -202,19 +219,18 @@ class SharedMemoryCounters:
         """The moment of the last unit in a part, given its place, the oldest first."""
         return self._halves[(record.place + _LAST) // 2 + (record.part + 1 + age) % _RING]
 
-    def _level(self, window: Window, record: "_Record", now: float, taken: int) -> Level:
+    def _level(self, window: Window, record: "_Record", now: float, taken: bool) -> Level:
         """What the caller is told, who took a unit or none."""
         left = window.most - record.used - taken
         if left < 0:
             return Level(window, 0, self._reset_of_overdrawn(window, record, now), True)
-        return Level(window, left, self._reset(window, record, now, taken), not left and not taken)
-
-    def _reset(self, window: Window, record: "_Record", now: float, taken: int) -> float:
-        """Seconds until more units are left than now."""
-        age = record.oldest[record.age]
-        if age < _PARTS or record.used or taken:
-            return self._gone(window, record, age, now)
-        return 0.0 if window.most else window.seconds
+        if frees := record.frees[record.age]:
+            reset = frees - now
+        elif record.used or taken:
+            reset = self._frees(window, record, _PARTS) - now
+        else:
+            reset = 0.0 if window.most else window.seconds
+        return Level(window, left, reset, not left and not taken)
 
     def _reset_of_overdrawn(self, window: Window, record: "_Record", now: float) -> float:
         """The same where more was used than may be: seconds until one unit is left."""
@@ -222,13 +238,13 @@ class SharedMemoryCounters:
         for age, count in enumerate(self._ended(record)[record.age :], record.age):
             left += count
             if left > 0:
-                return self._gone(window, record, age, now)
-        return self._gone(window, record, _PARTS, now) if window.most else window.seconds
+                return self._frees(window, record, age) - now
+        return self._frees(window, record, _PARTS) - now if window.most else window.seconds
 
-    def _gone(self, window: Window, record: "_Record", age: int, now: float) -> float:
-        """Seconds until the units of a part have left the window; rather a moment more than less."""
+    def _frees(self, window: Window, record: "_Record", age: int) -> float:
+        """When the units of a part have left the window; rather a moment later than earlier."""
         since = record.part - _PARTS + age + (self._last_of(record, age) + 1) / _MOMENTS
-        return since * window.seconds / _PARTS + window.seconds - now
+        return since * window.seconds / _PARTS + window.seconds
 
     def _turn(self, place: int, newest: int, part: int) -> None:
         """Forget the parts of a record that are more than a period old."""
@@ -303,14 +319,14 @@ class _Record:
         last: Where the moment of its last unit is, in units of 2 bytes.
         goes: The moment of it at which the units of the oldest part leave the window.
         ended: The units of all parts that had ended, and those without the oldest part's.
-        oldest: The places of the oldest part that holds units, with the oldest part and without it.
+        frees: When the oldest of these units leave the window, with the oldest part and without it; 0: there are none.
         moment: The moment that is now.
         age: Whether the oldest part's units have left the window now.
         used: The units in the window now.
     """
 
     __slots__ = (
-        *("place", "name", "newest", "part", "count", "last", "goes", "ended", "oldest"),
+        *("place", "name", "newest", "part", "count", "last", "goes", "ended", "frees"),
         *("moment", "age", "used"),
     )
 
@@ -320,7 +336,8 @@ class _Record:
         self.newest = place // 8 + 3
         self.part = -1
         self.count = self.last = self.goes = 0
-        self.ended = self.oldest = (0, 0)
+        self.ended = (0, 0)
+        self.frees = (0.0, 0.0)
         self.moment = self.used = 0
         self.age = False
 

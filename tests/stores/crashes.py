@@ -73,14 +73,17 @@ def count(counters: SharedMemoryCounters, window: Window) -> int:
     return window.most - level.remaining
 
 
-def check(path: Path, name: str, before: Callable[[SharedMemoryCounters, Clock, Window], int]) -> int:
-    """Kill a process that takes a unit, at every line. How many lines there were."""
+def check(
+    path: Path, name: str, before: Callable[[SharedMemoryCounters, Clock, Window], int], *, more: bool
+) -> int:
+    """Kill a process that takes a unit, of one window or of one more too, at every line. How many lines there were."""
     clock = Clock()
     counters = SharedMemoryCounters(path, records=RECORDS, clock=clock)
     for line in range(1000):
         window, other = Window(f"{name} {line}", 10, PERIOD), Window(f"other of {name} {line}", 10, PERIOD)
         used = before(counters, clock, window)
-        died = dies(lambda own: own.take([window, other]), path, clock, line)  # noqa: B023 - it runs within this turn
+        windows = [window, other] if more else [window]
+        died = dies(lambda own: own.take(windows), path, clock, line)  # noqa: B023 - it runs within this turn
         now = count(counters, window)
         assert now in ((used, used + 1) if died else (used + 1,)), (name, line, used, now)
         at_once(counters.take([window]))
@@ -159,7 +162,8 @@ async def _hammer(counters: SharedMemoryCounters, window: Window, writer: int) -
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    for number, state in enumerate((unused, used, used_before)):
-        assert check(place / f"counts{number}", state.__name__, state) > 30
+    for state in (unused, used, used_before):
+        assert check(place / f"{state.__name__} one", state.__name__, state, more=False) > 30
+        assert check(place / f"{state.__name__} two", state.__name__, state, more=True) > 30
     assert forked(place / "forked") == 300
     assert forked_without_a_file() == 0

@@ -3,8 +3,12 @@
 import asyncio
 import logging
 import time
+from functools import lru_cache
+from typing import NamedTuple
 
 from starlette.types import Scope
+
+from gateway_async.tokens import Tokens
 
 FLUSH_SECONDS = 0.1
 """Lines are written together this often: a write for each would cost more than all else that the log does."""
@@ -12,13 +16,27 @@ FLUSH_SECONDS = 0.1
 _log = logging.getLogger("gateway_server.access")
 
 
+class _Entry(NamedTuple):
+    """What a line says."""
+
+    at: float
+    """When the answer was out, in seconds since 1970."""
+
+    client: str
+    method: str
+    path: str
+    status: int
+    seconds: float
+    request_id: bytes
+    used: Tokens | None
+
+
 class AccessLines:
     """The lines that wait to be written. Whoever ends the app flushes them."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._entries: list[_Entry] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._second, self._stamp = 0, ""
 
     def add(self, scope: Scope, status: int, seconds: float) -> None:
         """Have a line written soon: who asked for what, the status, how long it took, the request's id, tokens.
@@ -26,17 +44,18 @@ class AccessLines:
         The tokens of the prompt and of the answer, if they are known; behind a ~ where they are an estimate. Nothing
         of a body or a header. Status 0 is that of a caller who left before there was an answer.
         """
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-        client, path, used = scope.get("client"), scope["path"], scope.get("tokens")
-        tokens = f" {'~' if used.estimated else ''}{used.prompt}+{used.completion} tokens" if used else ""
-        if not (path.isascii() and path.isprintable()):
-            path = path.encode("unicode_escape").decode()
-        self._lines.append(
-            f"{self._stamp},{int((now - second) * 1000):03d} INFO {client[0] if client else '-'} {scope['method']} "
-            f"{path} {status or 'left'} {seconds * 1000:.1f}ms {scope['request_id'].decode('latin-1')}{tokens}"
+        client = scope.get("client")
+        self._entries.append(
+            _Entry(
+                time.time(),
+                client[0] if client else "-",
+                scope["method"],
+                scope["path"],
+                status,
+                seconds,
+                scope["request_id"],
+                scope.get("tokens"),
+            )
         )
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -46,6 +65,22 @@ class AccessLines:
     def flush(self) -> None:
         """Write what waits: one record, a line for each request."""
         self._loop = None
-        lines, self._lines = self._lines, []
-        if lines:
-            _log.info("\n".join(lines))
+        entries, self._entries = self._entries, []
+        if entries:
+            _log.info("\n".join(map(_line, entries)))
+
+
+def _line(entry: _Entry) -> str:
+    at, client, method, path, status, seconds, request_id, used = entry
+    tokens = f" {'~' if used.estimated else ''}{used.prompt}+{used.completion} tokens" if used else ""
+    if not (path.isascii() and path.isprintable()):
+        path = path.encode("unicode_escape").decode()
+    return (
+        f"{_stamp(int(at))},{int(at % 1 * 1000):03d} INFO {client} {method} {path} {status or 'left'} "
+        f"{seconds * 1000:.1f}ms {request_id.decode('latin-1')}{tokens}"
+    )
+
+
+@lru_cache(maxsize=2)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
