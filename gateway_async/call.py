@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway_async.config import RouteType, TimeoutsConfig
 from gateway_async.tokens import Tokens, tokens_told
@@ -13,8 +13,7 @@ Headers = tuple[tuple[str, str], ...]
 """Response headers that tell the caller how its answer came about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who calls."""
 
     address: str | None = None
@@ -50,6 +49,9 @@ def _user_at(address: str) -> str:
     return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
 
 
+_TIMEOUTS = TimeoutsConfig()
+
+
 @dataclass(slots=True)
 class Call:
     """One request to one route."""
@@ -61,7 +63,7 @@ class Call:
 
     stream: bool
     caller: Caller = field(default_factory=Caller)
-    timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
+    timeouts: TimeoutsConfig = field(default_factory=lambda: _TIMEOUTS)
     deadline: float | None = None
     """When the answer must be whole, on the clock of `time.monotonic`."""
 
@@ -85,7 +87,7 @@ class UsageAsked(dict[str, Any]):
         super().__init__(options, include_usage=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """A whole answer in the route type's standard shape."""
 

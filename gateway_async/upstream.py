@@ -8,7 +8,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -110,19 +110,19 @@ class Upstream:
         self._proxied: Transport | None = None
         self._proxies = {scheme: proxy for scheme, proxy in getproxies().items() if scheme != "no"}
 
-    async def send(
+    def send(
         self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
-    ) -> UpstreamResponse:
+    ) -> Awaitable[UpstreamResponse]:
         """The whole answer; see `Transport.send`."""
         transport = self._transport(request) if self._proxies else self._direct
-        return await transport.send(request, timeouts, deadline)
+        return transport.send(request, timeouts, deadline)
 
-    async def open(
+    def open(
         self, request: UpstreamRequest, timeouts: TimeoutsConfig, deadline: float | None = None
-    ) -> UpstreamStream:
+    ) -> Awaitable[UpstreamStream]:
         """The answer as it comes; see `Transport.open`."""
         transport = self._transport(request) if self._proxies else self._direct
-        return await transport.open(request, timeouts, deadline)
+        return transport.open(request, timeouts, deadline)
 
     async def aclose(self) -> None:
         """Close every connection. The next request opens them again."""
@@ -208,13 +208,13 @@ class Direct:
         elif not pool.loop.is_closed():
             pool.loop.call_soon_threadsafe(pool.close)
 
-    async def _request(
+    def _request(
         self, request: UpstreamRequest, timeouts: TimeoutsConfig, total: float, *, stream: bool
-    ) -> http1.Response:
+    ) -> Awaitable[http1.Response]:
         pool = self._pool
         if pool is None or pool.loop is not asyncio.get_running_loop():
             pool = self._pool = http1.Pool(MAX_ANSWER_BYTES, self._guard)
-        return await pool.request(
+        return pool.request(
             request.method,
             request.url,
             request.headers,

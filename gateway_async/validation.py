@@ -4,26 +4,53 @@ The request stays the mapping that the caller sent: a schema checks it and is th
 upstream is what came in, and what was not sent is not there.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NotRequired
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
+from gateway_async.base_models import Several
 from gateway_async.config import RouteType
 from gateway_async.errors import InvalidRequest
 from gateway_async.schemas import ChatRequest, CompletionRequest, EmbeddingRequest
+from gateway_async.schemas.chat import ChatMessage
 from gateway_async.schemas.embeddings import text_as_input
 
 MOST_PROBLEMS = 1000
 """Wrong fields that an error lists; a body can hold millions."""
 
-_VALIDATORS = {
-    RouteType.LLM_V1_CHAT: ChatRequest.__pydantic_validator__,
-    RouteType.LLM_V1_COMPLETIONS: CompletionRequest.__pydantic_validator__,
-    RouteType.LLM_V1_EMBEDDINGS: EmbeddingRequest.__pydantic_validator__,
+_MODELS: Mapping[RouteType, type[BaseModel]] = {
+    RouteType.LLM_V1_CHAT: ChatRequest,
+    RouteType.LLM_V1_COMPLETIONS: CompletionRequest,
+    RouteType.LLM_V1_EMBEDDINGS: EmbeddingRequest,
 }
 
+
+def _fields_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's fields, for a mapping that has them."""
+    given = {name: field.rebuild_annotation() for name, field in model.model_fields.items()}
+    return {
+        name: kind if model.model_fields[name].is_required() else NotRequired[kind]
+        for name, kind in given.items()
+    }
+
+
+def _check_of(model: type[BaseModel], **instead: Any) -> Callable[..., bool]:
+    """What tells whether a mapping has a model's fields, and makes no model of it: a third of the work."""
+    fields = TypedDict(model.__name__, {**_fields_of(model), **instead})  # type: ignore[misc] # made at run time
+    return TypeAdapter(fields).validator.isinstance_python
+
+
+_Message = TypedDict("_Message", _fields_of(ChatMessage))  # type: ignore[misc] # made at run time
+
+_CHECKS = {
+    RouteType.LLM_V1_CHAT: _check_of(ChatRequest, messages=Annotated[Several[_Message], Field(min_length=1)]),
+    RouteType.LLM_V1_COMPLETIONS: _check_of(CompletionRequest),
+    RouteType.LLM_V1_EMBEDDINGS: _check_of(EmbeddingRequest),
+}
+"""Whether a request is well-formed, by the type of the route. What is not, the model judges, and says why."""
 
 _EXACT = 2.0**63
 
@@ -42,10 +69,13 @@ def decode(body: bytes) -> dict[str, Any]:
         # orjson reads a whole number beyond 64 bits as a float, which is another number.
         if type(value) is float and abs(value) >= _EXACT:
             raise InvalidRequest.field(key, "a number this large can't be passed on as it is")
-    if b"null" in body:
-        data = {key: value for key, value in data.items() if value is not None}
-        if isinstance(messages := data.get("messages"), list):
-            data["messages"] = [_without_null(message) for message in messages]
+    if None in data.values():
+        data = _without_null(data)
+    if isinstance(messages := data.get("messages"), list):
+        for message in messages:
+            if isinstance(message, dict) and None in message.values():
+                data["messages"] = [_without_null(each) for each in messages]
+                break
     return data
 
 
@@ -87,8 +117,10 @@ def validate(kind: RouteType, data: dict[str, Any]) -> dict[str, Any]:
     """
     if kind is RouteType.LLM_V1_EMBEDDINGS:
         data = text_as_input(data)
+    if _CHECKS[kind](data, strict=True):
+        return data
     try:
-        _VALIDATORS[kind].validate_python(data, strict=True)
+        _MODELS[kind].model_validate(data, strict=True)
     except ValidationError as problem:
         raise invalid_request(problem, data) from None
     return data

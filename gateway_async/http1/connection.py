@@ -1,8 +1,8 @@
 """A connection, and the answer that is on it now."""
 
 import asyncio
-from collections import deque
-from typing import Protocol, cast
+from collections.abc import Sequence
+from typing import Protocol, Self, cast
 
 import httptools
 
@@ -66,9 +66,10 @@ class Response(asyncio.Protocol):
 
     def _reset(self, *, stream: bool) -> None:
         self.status, self.headers = 0, {}
-        self._header_bytes = self._bodiless_bytes = 0
-        self._pieces: deque[bytes] = deque()
-        self._size = 0
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._size = self._bodiless_bytes = 0
         self._stream = stream
         self._begun = self._complete = self._keep = self._paused = self._lingering = False
 
@@ -111,21 +112,18 @@ class Response(asyncio.Protocol):
             raise ProtocolError("data behind the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value) + 32
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise ProtocolError(f"headers of more than {MAX_HEADER_BYTES} bytes")
-        if self._begun:
-            return  # a trailer: nobody reads them, and they must not change what the headers said
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers = self.headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if (
+            not self._begun
+        ):  # else a trailer: nobody reads them, and they must not change what the headers said
+            self._names.append(name)
+            self._values.append(value)
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        headers = self.headers = _by_name(self._names, self._values)
         if self.status < 200:
             self._check_interim()
             return
-        headers = self.headers
         if "content-encoding" in headers and (coding := headers["content-encoding"]).lower() not in (
             "",
             "identity",
@@ -157,7 +155,7 @@ class Response(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if not self._begun:  # 100 and 103 stand before the answer
-            self.headers = {}
+            self.headers, self._names, self._values = {}, [], []
             return
         self._complete = True
         self._keep = self._parser.should_keep_alive()  # the parser forgets it with the next byte
@@ -184,7 +182,7 @@ class Response(asyncio.Protocol):
         """Whether a request may be written on it: the connection stands."""
         return self._problem is None and not self._transport.is_closing()
 
-    async def exchange(self, payload: bytes, *, stream: bool) -> None:
+    async def exchange(self, payload: bytes, *, stream: bool) -> Self:
         """Send a request, and wait for the whole answer, or of a stream for its headers.
 
         Raises:
@@ -192,11 +190,17 @@ class Response(asyncio.Protocol):
             TimeoutError: The deadline came first.
         """
         self._reset(stream=stream)
-        self.asked = self._pool.loop.time()
-        self._transport.write(payload)
-        while not (self._complete or (stream and self._begun)):
-            await self._wait()
+        try:
+            self._transport.write(payload)
+            while not (self._complete or (stream and self._begun)):
+                await self._change()
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._waiter = None
         self.deadline = 0.0
+        return self
 
     def body(self) -> bytes:
         """What has come of the body and was not taken yet."""
@@ -223,7 +227,13 @@ class Response(asyncio.Protocol):
             if self._complete:
                 return b""
             self.deadline = self._pool.loop.time() + seconds
-            await self._wait()
+            try:
+                await self._change()
+            except asyncio.CancelledError:
+                self.abort()
+                raise
+            finally:
+                self._waiter = None
         self.deadline = 0.0  # while its reader works on it, nobody waits
         return self.body()
 
@@ -257,17 +267,12 @@ class Response(asyncio.Protocol):
         self.deadline = 0.0
         self._fail(Unfinished() if self._begun and not self._stream else TimeoutError())
 
-    async def _wait(self) -> None:
+    def _change(self) -> asyncio.Future[None]:
+        """Done when something has come, or nothing will."""
         if self._problem is not None:
             raise self._problem
-        self._waiter = self._pool.loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
+        self._waiter = waiter = self._pool.loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -282,3 +287,24 @@ class Response(asyncio.Protocol):
         # asyncio's own fails on one that the other side ended while there was much to send, once that is sent.
         if not self._lost:
             self._transport.abort()
+
+
+def _by_name(names: Sequence[bytes], values: Sequence[bytes]) -> dict[str, str]:
+    """Headers by name, in small letters; the values of one that came twice, with a comma between.
+
+    Raises:
+        ProtocolError: They are too many.
+    """
+    if not names:
+        return {}
+    # All at once: a provider sends twenty or more. No name and no value has a line end in it.
+    name_text, value_text = b"\n".join(names), b"\n".join(values)
+    if len(name_text) + len(value_text) + 30 * len(names) > MAX_HEADER_BYTES:
+        raise ProtocolError(f"headers of more than {MAX_HEADER_BYTES} bytes")
+    keys, texts = name_text.decode("latin-1").lower().split("\n"), value_text.decode("latin-1").split("\n")
+    headers = dict(zip(keys, texts, strict=True))
+    if len(headers) < len(keys):
+        headers.clear()
+        for key, text in zip(keys, texts, strict=True):
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers

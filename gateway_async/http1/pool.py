@@ -4,7 +4,7 @@ import asyncio
 import math
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -108,31 +108,28 @@ class Pool:
         payload = b"%b%d\r\n%b\r\n%b" % (lines, len(body), more, body)
         if (kept := self._take(origin, now)) is not None:
             try:
-                return await self._exchange(kept, payload, now + wait, until, stream=stream)
+                return await self._exchange(kept, payload, now, wait, until, stream=stream)
             except ConnectionError:
                 now = self.loop.time()
                 if not kept.silent or now - kept.asked > STALE_SECONDS:
                     raise
                 # The server had closed it, as it may at any time: the request never came to anybody.
         connection = await self._connect(origin, min(connect, until - now))
-        return await self._exchange(connection, payload, self.loop.time() + wait, until, stream=stream)
+        return await self._exchange(connection, payload, self.loop.time(), wait, until, stream=stream)
 
-    async def _exchange(
-        self, connection: Response, payload: bytes, headers_by: float, until: float, *, stream: bool
-    ) -> Response:
-        """The answer on a connection: by this time its headers, by that one all of it."""
+    def _exchange(
+        self, connection: Response, payload: bytes, now: float, wait: float, until: float, *, stream: bool
+    ) -> Awaitable[Response]:
+        """The answer on a connection: in so many seconds its headers, by that time all of it."""
+        headers_by = now + wait
+        connection.asked = now
         connection.deadline = headers_by if headers_by < until else until
         connection.until = connection.deadline if stream else until
         self._busy.add(connection)
         if not self._ticking:
             self._ticking = True
             self.loop.call_later(TICK_SECONDS, self._tick)
-        try:
-            await connection.exchange(payload, stream=stream)
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
+        return connection.exchange(payload, stream=stream)
 
     def release(self, connection: Response) -> None:
         """Keep a connection for the next request."""

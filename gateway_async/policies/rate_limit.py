@@ -111,8 +111,6 @@ class _Limited:
         levels = self._meter.take_now(calls, tokens)
         headers = self._passed(await self._meter.take(calls, tokens) if levels is None else levels)
         answer = await (self._metered(call, tokens) if tokens else self._inner(call))
-        if isinstance(answer, Answer):
-            return Answer(answer.body, answer.headers + headers)
         answer.headers += headers
         return answer
 

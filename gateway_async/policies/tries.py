@@ -236,10 +236,7 @@ def _state(breaker: Breaker, now: float) -> str:
 
 def _told(answer: Answer | StreamAnswer, attempts: int) -> Answer | StreamAnswer:
     """The answer with the number of attempts that it took."""
-    headers = _with_attempts(answer.headers, attempts)
-    if isinstance(answer, Answer):
-        return Answer(answer.body, headers)
-    answer.headers = headers
+    answer.headers = _with_attempts(answer.headers, attempts)
     return answer
 
 

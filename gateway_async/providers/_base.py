@@ -16,7 +16,7 @@ from gateway_async.errors import UpstreamError
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpstreamRequest:
     """A request to send to a provider. Its `repr` shows neither keys, which an address may hold too, nor prompts."""
 
@@ -34,7 +34,7 @@ class UpstreamRequest:
     """Seconds that the caller gave this call; it is told in `X-Request-Timeout`, which a gateway upstream obeys."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpstreamResponse:
     """What a provider answered, whole."""
 

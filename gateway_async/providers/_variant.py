@@ -10,7 +10,8 @@ from gateway_async.providers._answers import MALFORMED, wants_usage
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import invalid
 from gateway_async.providers.openai_format.adapter import OpenAIAdapter
-from gateway_async.providers.openai_format.answer import ChatReader, CompletionReader, standard_answer
+from gateway_async.providers.openai_format.answer import standard_answer
+from gateway_async.providers.openai_format.reader import ChatReader, CompletionReader
 from gateway_async.sse import Event
 
 

@@ -183,22 +183,23 @@ class SharedMemoryCounters:
 
     def _read(self, window: Window, now: float) -> "_Record":
         """How far a window is filled now."""
-        record = self._record(window, now)
+        record = self._known.get((window.key, window.seconds))
         since = now * _PARTS / window.seconds
         part = int(since)
-        newest = self._numbers[record.newest]
-        if part != newest or part != record.part:
-            self._turn(record.place, newest, part)
-            self._look(window, record, part)
+        if record is None or part != record.part or self._memory[record.place : record.end] != record.head:
+            record = self._look(window, now, part)
         moment = (since - part) * _MOMENTS
         record.moment = ceil(moment)
         record.age = moment >= record.goes  # it has been a period since the last unit of the oldest part
         record.used = record.ended[record.age] + self._words[record.count]
         return record
 
-    def _look(self, window: Window, record: "_Record", part: int) -> None:
+    def _look(self, window: Window, now: float, part: int) -> "_Record":
         """Learn what the parts that have ended hold, which does not change until the next one ends."""
+        record = self._record(window, now)
+        self._turn(record.place, part)
         record.part = part
+        record.head = self._memory[record.place : record.end]
         at = part % _RING
         record.count, record.last = (record.place + _COUNTS) // 4 + at, (record.place + _LAST) // 2 + at
         counts = self._ended(record)
@@ -208,6 +209,7 @@ class SharedMemoryCounters:
         second = next((age for age in range(1, _PARTS) if counts[age]), None)
         after = self._frees(window, record, second) if second else 0.0
         record.frees = self._frees(window, record, 0) if counts[0] else after, after
+        return record
 
     def _ended(self, record: "_Record") -> tuple[int, ...]:
         """The counts of the parts that have ended, the oldest first."""
@@ -246,9 +248,9 @@ class SharedMemoryCounters:
         since = record.part - _PARTS + age + (self._last_of(record, age) + 1) / _MOMENTS
         return since * window.seconds / _PARTS + window.seconds
 
-    def _turn(self, place: int, newest: int, part: int) -> None:
+    def _turn(self, place: int, part: int) -> None:
         """Forget the parts of a record that are more than a period old."""
-        passed = part - newest
+        passed = part - self._numbers[place // 8 + 3]
         if not passed:
             return
         if not 0 < passed < _RING:  # all of them; or the record is from a time that never was
@@ -313,8 +315,9 @@ class _Record:
         name: Its name, while it is there.
 
     Attributes:
-        newest: Where the number of its newest part is, in units of 8 bytes.
+        end: Where its parts begin, behind its name, its period and the number of its newest part.
         part: The part that ran when this process looked last; what follows is as it was then.
+        head: What stood before its parts: as long as it does, no other process has turned to another part.
         count: Where the count of that part is, in units of 4 bytes.
         last: Where the moment of its last unit is, in units of 2 bytes.
         goes: The moment of it at which the units of the oldest part leave the window.
@@ -326,15 +329,16 @@ class _Record:
     """
 
     __slots__ = (
-        *("place", "name", "newest", "part", "count", "last", "goes", "ended", "frees"),
+        *("place", "name", "end", "part", "head", "count", "last", "goes", "ended", "frees"),
         *("moment", "age", "used"),
     )
 
     def __init__(self, place: int, name: bytes) -> None:
         self.place = place
         self.name = name
-        self.newest = place // 8 + 3
+        self.end = place + _COUNTS
         self.part = -1
+        self.head = b""
         self.count = self.last = self.goes = 0
         self.ended = (0, 0)
         self.frees = (0.0, 0.0)

@@ -17,6 +17,7 @@ from starlette.types import Scope
 from uvicorn.server import ServerState
 
 from gateway_server.exchange import Exchange
+from gateway_server.fields import fields_of
 
 if TYPE_CHECKING:
     from gateway_server.slow import TimedConfig
@@ -166,7 +167,6 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._url = b""
         self._unused_bytes = 0
-        self._awaits_word = False
         self._headers = []
         self.reading = {
             "type": "http",
@@ -184,12 +184,10 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.reading is None:
-            return  # behind a body: those before it were judged, and these must not pass for them
-        name = name.lower()
-        self._headers.append((name, value))
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._awaits_word = True
+        if (
+            self.reading is not None
+        ):  # else behind a body: those before it were judged, and these must not pass for them
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         scope, parser = self.reading, self._parser
@@ -201,16 +199,15 @@ class Connection(asyncio.Protocol):
             _known_address(url) if len(url) < 128 else _address(url)
         )
         scope["method"] = parser.get_method().decode("ascii")
-        version = parser.get_http_version()
-        keeps = parser.should_keep_alive() and not self._draining
-        if version != "1.1":
-            scope["http_version"] = version
-            keeps = self._awaits_word = False
         self._offered = parser.should_upgrade()
-        keeps = keeps and not self._offered
+        keeps = parser.should_keep_alive() and not self._draining and not self._offered
+        awaits_word = fields_of(scope).get(b"expect", b"").lower() == b"100-continue"
+        if (version := parser.get_http_version()) != "1.1":
+            scope["http_version"] = version
+            keeps = awaits_word = False
         self.reading = None
         before = self.exchange
-        exchange = Exchange(self, scope, keep_alive=keeps, awaits_word=self._awaits_word)
+        exchange = Exchange(self, scope, keep_alive=keeps, awaits_word=awaits_word)
         if before is None or before.complete:
             self._begin(exchange)
         else:

@@ -5,6 +5,7 @@ import math
 from starlette.types import Scope
 
 from gateway_async.errors import BadRequest
+from gateway_server.fields import fields_of
 
 HEADER = b"x-request-timeout"
 
@@ -15,10 +16,8 @@ def timeout_of(scope: Scope) -> float | None:
     Raises:
         BadRequest: The header holds something else.
     """
-    for name, value in scope["headers"]:
-        if name == HEADER:
-            return _seconds(value)
-    return None
+    value = fields_of(scope).get(HEADER)
+    return None if value is None else _seconds(value)
 
 
 def _seconds(value: bytes) -> float:

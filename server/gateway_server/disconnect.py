@@ -28,7 +28,7 @@ class LeaveWatches:
     def add(self, call: "LeaveWatch") -> None:
         """Look after a call."""
         self._calls.add(call)
-        loop = asyncio.get_running_loop()
+        loop = call.task.get_loop()
         if self._loop is not loop:
             self._loop = loop
             loop.call_later(TICK_SECONDS, self._tick, loop)
@@ -52,12 +52,14 @@ class LeaveWatch:
     The cancellation ends at the `with` block; `left` tells of it. The request's body must have been read before.
     """
 
-    __slots__ = ("_receive", "_seen", "_task", "_watcher", "_watches", "left")
+    __slots__ = ("_receive", "_seen", "_watcher", "_watches", "left", "task")
 
     def __init__(self, watches: LeaveWatches, receive: Receive) -> None:
         self._watches = watches
         self._receive = receive
-        self._task = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
         self._watcher: asyncio.Task[None] | None = None
         self._seen = self.left = False
 
@@ -73,9 +75,8 @@ class LeaveWatch:
             self._watcher.cancel()
         if not self.left:
             return False
-        assert self._task is not None
         # Somebody else may have cancelled too (the server shutting down): that is theirs to see.
-        return self._task.uncancel() == 0 and kind is asyncio.CancelledError
+        return self.task.uncancel() == 0 and kind is asyncio.CancelledError
 
     def seen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note that the call is still under way; the second time, begin to watch its caller."""
@@ -87,5 +88,4 @@ class LeaveWatch:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.left = True
-        assert self._task is not None
-        self._task.cancel()
+        self.task.cancel()

@@ -93,6 +93,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "rich": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "console")},
     "tenacity": {"gateway_async.policies.tries", "gateway_async.retries"},
     "typer": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "store", "console")},
+    "typing_extensions": {"gateway_async.validation"},
     "uvicorn": {f"gateway_server.{name}" for name in ("connection", "process", "serving", "slow")},
     "uvloop": {"gateway_sync._loop"},
     "watchfiles": {"gateway_server.reload"},

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_async.providers._base import ChunkReader
-from gateway_async.providers.openai_format.answer import ChatReader
 from gateway_async.providers.openai_format.likeness import Likeness
+from gateway_async.providers.openai_format.reader import ChatReader
 from tests.providers.cases import Case, each, outcome, read
 
 HEAD = '{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":'

@@ -14,7 +14,7 @@ from gateway_async.providers._answers import MALFORMED, embedding_list, text_of
 from gateway_async.providers._base import Json
 from gateway_async.providers._errors import error_message, invalid, reported_error
 from gateway_async.providers.databricks.messages import PARTS
-from gateway_async.providers.openai_format import answer as openai_answer
+from gateway_async.providers.openai_format import reader as openai_reader
 from gateway_async.sse import Event
 
 _DETAILS = (
@@ -80,7 +80,7 @@ def as_base64(body: bytes, provider: str) -> bytes:
         invalid(provider, "its answer holds a vector that is none")
 
 
-class ChatReader(openai_answer.ChatReader):
+class ChatReader(openai_reader.ChatReader):
     """Chunks of a chat.
 
     Args:
@@ -160,7 +160,7 @@ class ChatReader(openai_answer.ChatReader):
             yield orjson.dumps({**self._last, "choices": [], "usage": used})
 
 
-class CompletionReader(ChatReader, openai_answer.CompletionReader):
+class CompletionReader(ChatReader, openai_reader.CompletionReader):
     """Chunks of a completion."""
 
 

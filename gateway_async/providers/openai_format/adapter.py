@@ -13,7 +13,8 @@ from gateway_async.providers._adapter import encoded
 from gateway_async.providers._base import Json, UpstreamRequest, UpstreamResponse
 from gateway_async.providers._errors import upstream_error
 from gateway_async.providers._streams import EventReader
-from gateway_async.providers.openai_format.answer import ChatReader, CompletionReader, standard_answer
+from gateway_async.providers.openai_format.answer import standard_answer
+from gateway_async.providers.openai_format.reader import ChatReader, CompletionReader
 
 PATHS: Mapping[RouteType, str] = {
     RouteType.LLM_V1_CHAT: "chat/completions",

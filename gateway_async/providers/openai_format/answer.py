@@ -1,31 +1,24 @@
-"""Answers and streams in the OpenAI wire format: checked, filled in where something is missing, and else left alone.
+"""Answers in the OpenAI wire format: checked, filled in where something is missing, and else left alone.
 
-https://platform.openai.com/docs/api-reference/chat/object and …/chat-streaming. What a check leaves as it was goes to
-the caller as the bytes that came; each says whether it changed anything.
+What a check leaves as it was goes to the caller as the bytes that came; each says whether it changed anything.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-import orjson
+from collections.abc import Callable
 
 from gateway_async.config import RouteType
 from gateway_async.providers._answers import json_object, new_id, now
 from gateway_async.providers._base import Json
 from gateway_async.providers._errors import invalid, reported_error
-from gateway_async.providers._streams import EventReader
-from gateway_async.providers.openai_format.likeness import Likeness
-from gateway_async.sse import Event
-
-_Shape = Mapping[str, type | tuple[type, ...]]
-"""The types of the fields that a caller reads; null is as good as absent, and other fields are the upstream's."""
-
-_FRAME: _Shape = {"id": str, "object": str, "created": int, "model": str, "usage": dict}
-_CHOICE: _Shape = {"index": int, "finish_reason": str, "message": dict, "delta": dict, "text": str}
-_MESSAGE: _Shape = {"role": str, "content": (str, list), "refusal": str, "tool_calls": list}
-_ROW: _Shape = {"index": int, "object": str, "embedding": (list, str)}
-
-_NOTHING: Mapping[str, Any] = {}
+from gateway_async.providers.openai_format.shape import (
+    CHOICE,
+    FRAME,
+    MESSAGE,
+    NOTHING,
+    ROW,
+    choices_of,
+    complete,
+    dumped,
+)
 
 
 def standard_answer(
@@ -54,23 +47,53 @@ def standard_answer(
         changed = _complete_texts(value, provider, model)
     else:
         changed = _complete_chat(value, provider, model)
-    return _dumps(value, provider) if changed or mended else body
+    return dumped(value, provider) if changed or mended else body
 
 
 def _complete_chat(value: Json, provider: str, model: str) -> bool:
+    if _is_usual(value):
+        return False
     changed = _complete_frame(value, provider, "chatcmpl", "chat.completion", model)
-    for position, choice in enumerate(_choices(value, provider)):
-        changed |= _complete(choice, _CHOICE, {"index": position}, provider, "a choice of its answer")
+    for position, choice in enumerate(choices_of(value, provider)):
+        changed |= complete(choice, CHOICE, {"index": position}, provider, "a choice of its answer")
         if choice.get("message") is None:
             invalid(provider, "a choice of its answer has no message")
-        _complete(choice["message"], _MESSAGE, _NOTHING, provider, "a message of its answer")
+        complete(choice["message"], MESSAGE, NOTHING, provider, "a message of its answer")
     return changed
+
+
+def _is_usual(value: Json) -> bool:
+    """Whether a chat's answer is one of texts that lacks nothing, as most are: a look at a third of the check's cost."""
+    get, choices = value.get, value.get("choices")
+    if not (
+        isinstance(answer_id := get("id"), str)
+        and answer_id
+        and isinstance(get("object"), str)
+        and isinstance(get("created"), int)
+        and isinstance(get("model"), str)
+        and isinstance(get("usage"), dict)
+        and isinstance(choices, list)
+    ):
+        return False
+    for choice in choices:
+        if not (isinstance(choice, dict) and isinstance(message := choice.get("message"), dict)):
+            return False
+        if not (
+            isinstance(choice.get("index"), int)
+            and isinstance(choice.get("finish_reason"), str)
+            and isinstance(message.get("role"), str)
+            and isinstance(message.get("content"), str)
+            and message.get("refusal") is message.get("tool_calls") is None
+            and choice.get("delta") is choice.get("text") is None
+        ):
+            return False
+    return True
 
 
 def _complete_texts(value: Json, provider: str, model: str) -> bool:
     changed = _complete_frame(value, provider, "cmpl", "text_completion", model)
-    for position, choice in enumerate(_choices(value, provider)):
-        changed |= _complete(choice, _CHOICE, {"index": position}, provider, "a choice of its answer")
+    for position, choice in enumerate(choices_of(value, provider)):
+        changed |= complete(choice, CHOICE, {"index": position}, provider, "a choice of its answer")
         # Some servers answer a completion in the shape of a chat.
         if "text" not in choice and (message := choice.pop("message", None)):
             choice["text"], changed = message.get("content") or "", True
@@ -82,138 +105,14 @@ def _complete_texts(value: Json, provider: str, model: str) -> bool:
 
 
 def _complete_embeddings(value: Json, provider: str, model: str) -> bool:
-    changed = _complete(value, _FRAME, {"object": "list", "model": model}, provider, "its answer")
+    changed = complete(value, FRAME, {"object": "list", "model": model}, provider, "its answer")
     if not isinstance(rows := value.get("data"), list):
         invalid(provider, "its answer has no data")
     for position, row in enumerate(rows):
         missing = {"index": position, "object": "embedding"}
-        changed |= _complete(row, _ROW, missing, provider, "a row of its answer")
+        changed |= complete(row, ROW, missing, provider, "a row of its answer")
         if row.get("embedding") is None:
             invalid(provider, "a row of its answer has no embedding")
-    return changed
-
-
-class ChatReader(EventReader):
-    """Chat chunks, under one id and one time where the upstream gives none.
-
-    Args:
-        provider: Name of the provider.
-        model: Name of the model, for chunks that have none.
-    """
-
-    kind = "chat.completion.chunk"
-    missing: Mapping[str, Any] = {"index": 0, "delta": _NOTHING}
-    """What a choice gets that has it not: what Azure's asynchronous filter reports has no delta."""
-
-    def __init__(self, provider: str, model: str) -> None:
-        super().__init__(provider)
-        self._frame = {"id": new_id("chatcmpl"), "object": self.kind, "created": now(), "model": model}
-        self._begun: set[int] = set()
-        self._finished: set[int] = set()
-        self._spoken: set[int] = set()
-        self._likeness = Likeness()
-
-    def feed(self, data: bytes) -> Iterable[bytes]:
-        """The chunks that these bytes complete; one that is like an earlier one goes on as it is."""
-        if not self.done and data.startswith(b"data: ") and data.endswith(b"\n\n") and self.between_events:
-            chunk = data[6:-2]
-            if self._likeness.holds(chunk):  # then there is no line end in it: it is one event, as most are
-                return (chunk,)
-        return self._feed(data)
-
-    def _feed(self, data: bytes) -> Iterable[bytes]:
-        holds = self._likeness.holds
-        for name, chunk in self.events(data):
-            if self.done:
-                return
-            if not name and holds(chunk):
-                yield chunk
-            else:
-                yield from self.event(Event(name, chunk))
-
-    def event(self, event: Event) -> Iterable[bytes]:
-        """The event's own bytes, if it is a chunk in the standard shape."""
-        if event.data == b"[DONE]":
-            self.done = True
-            return
-        value = self.json(event)
-        if error := value.get("error") or (event.name == "error" and value):
-            raise reported_error(self.provider, error)
-        if value.get("choices") is None:
-            return
-        # A line end within the JSON would end the event too early on its way out.
-        if self.standard_chunk(value) or b"\n" in event.data:
-            yield _dumps(value, self.provider)
-        else:
-            self._likeness.learn(event.data, value)
-            yield event.data
-
-    def standard_chunk(self, value: Json) -> bool:
-        """Bring a chunk into the standard shape; whether that changed it."""
-        changed = _complete(value, _FRAME, self._frame, self.provider, "a chunk of its stream")
-        for position, choice in enumerate(_choices(value, self.provider)):
-            missing = {**self.missing, "index": position} if position else self.missing
-            changed |= _complete(choice, _CHOICE, missing, self.provider, "a choice of its stream")
-            if delta := choice.get("delta"):
-                _complete(delta, _MESSAGE, _NOTHING, self.provider, "a delta of its stream")
-                changed |= self._role_once(delta, choice["index"])
-            self._begun.add(choice["index"])
-            if choice.get("finish_reason") is not None:
-                self._finished.add(choice["index"])
-        return changed
-
-    def _role_once(self, delta: Json, index: int) -> bool:
-        """Take out a role that was given before: OpenAI's client would write it behind the first."""
-        if delta.get("role") is None:
-            return False
-        if index in self._spoken:
-            del delta["role"]
-            return True
-        self._spoken.add(index)
-        return False
-
-    def complete(self) -> bool:
-        """Some servers close after the finish reason without `[DONE]`."""
-        return bool(self._finished) and self._begun <= self._finished
-
-
-class CompletionReader(ChatReader):
-    """Completion chunks, named as the documented pages name them."""
-
-    kind = "text_completion_chunk"
-    missing: Mapping[str, Any] = {"index": 0}
-
-    def standard_chunk(self, value: Json) -> bool:
-        """The chunk with its object's name and its texts; a delta of a chat becomes one."""
-        super().standard_chunk(value)
-        value["object"] = self.kind
-        for choice in value["choices"]:
-            if "text" not in choice:
-                choice["text"] = (choice.pop("delta", None) or _NOTHING).get("content")
-                _complete(choice, _CHOICE, _NOTHING, self.provider, "a choice of its stream")
-        return True
-
-    def _role_once(self, delta: Json, index: int) -> bool:
-        """A delta beside a text is the provider's own."""
-        return False
-
-
-def _complete(value: Any, shape: _Shape, missing: Mapping[str, Any], provider: str, what: str) -> bool:
-    """Put in what is missing; whether anything was.
-
-    Raises:
-        UpstreamInvalid: A field is not of its type, or the value is no object.
-    """
-    if not isinstance(value, dict):
-        invalid(provider, f"{what} is not an object")
-    changed = False
-    for key, kind in shape.items():
-        found = value.get(key)
-        if found is None:
-            if key in missing:
-                value[key], changed = missing[key], True
-        elif not isinstance(found, kind):
-            invalid(provider, f"{key!r} in {what} is not of its type")
     return changed
 
 
@@ -223,17 +122,4 @@ def _complete_frame(value: Json, provider: str, prefix: str, kind: str, model: s
         value["id"], missing["id"] = None, new_id(prefix)
     if value.get("created") is None:
         missing["created"] = now()
-    return _complete(value, _FRAME, missing, provider, "its answer")
-
-
-def _choices(value: Json, provider: str) -> list[Any]:
-    if not isinstance(choices := value.get("choices"), list):
-        invalid(provider, "its answer has no choices")
-    return choices
-
-
-def _dumps(value: Json, provider: str) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        invalid(provider, "its answer is nested too deeply")
+    return complete(value, FRAME, missing, provider, "its answer")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -16,7 +17,8 @@ from gateway_async.providers._message_parts import earlier_call
 from gateway_async.providers._requests import PARAMETERS, join_url, take
 from gateway_async.providers._streams import EventReader
 from gateway_async.providers.openai_format.adapter import PATHS, OpenAIAdapter
-from gateway_async.providers.openai_format.answer import ChatReader, CompletionReader, standard_answer
+from gateway_async.providers.openai_format.answer import standard_answer
+from gateway_async.providers.openai_format.reader import ChatReader, CompletionReader
 from gateway_async.sse import Event
 
 NOT_OF_A_CHAT = frozenset({"best_of", "echo", "logprobs", "suffix"})
@@ -85,13 +87,8 @@ class TableAdapter(OpenAIAdapter):
 
     def answer(self, response: UpstreamResponse, data: Json) -> bytes:
         """The upstream's own answer, once it is known to have the standard shape."""
-        return standard_answer(
-            response.body,
-            self.provider,
-            self.kind,
-            self.model or "",
-            mend=lambda value: mend(value, self.row),
-        )
+        mended = partial(mend, row=self.row)
+        return standard_answer(response.body, self.provider, self.kind, self.model or "", mend=mended)
 
     def error(self, response: UpstreamResponse) -> UpstreamError:
         """The upstream's error, with the caller's status where the caller is at fault."""

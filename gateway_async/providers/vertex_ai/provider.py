@@ -19,7 +19,8 @@ from gateway_async.providers._completions import completions_by_chat
 from gateway_async.providers._google import google_error
 from gateway_async.providers._requests import PARAMETERS, join_url, path_part, take, without_neutral
 from gateway_async.providers.openai_format.adapter import OpenAIAdapter
-from gateway_async.providers.openai_format.answer import ChatReader, standard_answer
+from gateway_async.providers.openai_format.answer import standard_answer
+from gateway_async.providers.openai_format.reader import ChatReader
 from gateway_async.providers.vertex_ai.claude import ClaudeAdapter
 from gateway_async.providers.vertex_ai.embeddings import EmbeddingAdapter
 

@@ -36,7 +36,8 @@ class AccessLines:
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._late = 0.0
+        """When a flush that was to come has not, because its loop has ended."""
 
     def add(self, scope: Scope, status: int, seconds: float) -> None:
         """Have a line written soon: who asked for what, the status, how long it took, the request's id, tokens.
@@ -44,10 +45,10 @@ class AccessLines:
         The tokens of the prompt and of the answer, if they are known; behind a ~ where they are an estimate. Nothing
         of a body or a header. Status 0 is that of a caller who left before there was an answer.
         """
-        client = scope.get("client")
+        client, now = scope.get("client"), time.time()
         self._entries.append(
             _Entry(
-                time.time(),
+                now,
                 client[0] if client else "-",
                 scope["method"],
                 scope["path"],
@@ -57,14 +58,13 @@ class AccessLines:
                 scope.get("tokens"),
             )
         )
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            loop.call_later(FLUSH_SECONDS, self.flush)
+        if now >= self._late:
+            self._late = now + 10 * FLUSH_SECONDS
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write what waits: one record, a line for each request."""
-        self._loop = None
+        self._late = 0.0
         entries, self._entries = self._entries, []
         if entries:
             _log.info("\n".join(map(_line, entries)))

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import lru_cache
 
@@ -10,9 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway_async.call import Caller
 from gateway_async.errors import GatewayError, PermissionDenied, Unauthenticated
-from gateway_async.keys.key import SENT_AS, digest_of, is_ours, presented, require_admin
+from gateway_async.keys.key import SENT_AS, Key, digest_of, is_ours, presented, require_admin
 from gateway_async.keys.ring import KeyRing
-from gateway_server.dialects import dialect_of
+from gateway_server.dialects import Dialect, dialect_of
+from gateway_server.fields import Fields, fields_of
 from gateway_server.mount import path_within
 from gateway_server.responses import send_error
 
@@ -23,8 +24,6 @@ KEYS_PATH = "/api/2.0/gateway/keys"
 """What is below is for admins, to read too."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-
-Headers = Mapping[bytes, bytes]
 
 
 class Unkeyed(Enum):
@@ -66,44 +65,46 @@ class Auth:
         self._unkeyed = unkeyed
         self._refused = refused
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        path = path_within(scope)
-        if path not in OPEN_PATHS:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # No coroutine of its own for who comes with a key that is known: it gives that of what is behind.
+        if scope["type"] != "http" or (path := path_within(scope)) in OPEN_PATHS:
+            return self.app(scope, receive, send)
+        needs_admin = for_admins(scope["method"], path)
+        found = presented(fields_of(scope))
+        if found is not None and not needs_admin:
             try:
-                scope["caller"] = await self._caller(scope, for_admins(scope["method"], path))
-            except GatewayError as error:
-                self._refused(scope, error)
-                await send_error(send, error, dialect_of(path))
-                return
+                key = self._ring.known(digest_of(found[0]))
+            except GatewayError:
+                key = None  # it is told below
+            if key is not None:
+                scope["caller"] = _caller(scope, key)
+                return self.app(scope, receive, send)
+        return self._judge(scope, receive, send, found, dialect_of(path), needs_admin)
+
+    async def _judge(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        found: tuple[bytes, str] | None,
+        dialect: Dialect,
+        needs_admin: bool,
+    ) -> None:
+        """Let in who may come in; tell the others why they may not."""
+        try:
+            key = None if found is None else await self._ring.find(found[0])
+            scope["caller"] = caller = _caller(scope, key)
+            if needs_admin and (found is None or key is not None):
+                require_admin(caller)
+            if key is None and (needs_admin or await self._closed(fields_of(scope))):
+                raise _wants_a_key(found)
+        except GatewayError as error:
+            self._refused(scope, error)
+            await send_error(send, error, dialect)
+            return
         await self.app(scope, receive, send)
 
-    async def _caller(self, scope: Scope, needs_admin: bool) -> Caller:
-        """Who calls, once that may be."""
-        client, request_id = scope.get("client"), scope.get("request_id")
-        address = client[0] if client else None
-        request_id = request_id.decode("latin-1") if request_id else None
-        headers = dict(scope["headers"])
-        found = presented(headers)
-        key = None
-        if found is not None:
-            key = self._ring.known(digest_of(found[0])) or await self._ring.find(found[0])
-        if key is not None:
-            # For the audit log too, if it is refused now.
-            scope["caller"] = caller = Caller(address, key.name, key.admin, key.routes, request_id)
-            if needs_admin:
-                require_admin(caller)
-            return caller
-        caller = Caller(address, None, False, None, request_id)
-        if needs_admin and found is None:
-            require_admin(caller)
-        if needs_admin or await self._closed(headers):
-            raise _wants_a_key(found)
-        return caller
-
-    async def _closed(self, headers: Headers) -> bool:
+    async def _closed(self, headers: Fields) -> bool:
         """Whether a call needs a key.
 
         Raises:
@@ -118,6 +119,16 @@ class Auth:
         if unkeyed is Unkeyed.LOCAL and not closed:
             refuse_web_pages(headers)
         return closed
+
+
+def _caller(scope: Scope, key: Key | None) -> Caller:
+    """Who calls, with a key or without."""
+    client, request_id = scope.get("client"), scope.get("request_id")
+    address = client[0] if client else None
+    request_id = request_id.decode("latin-1") if request_id else None
+    if key is None:
+        return Caller(address, None, False, None, request_id)
+    return Caller(address, key.name, key.admin, key.routes, request_id)
 
 
 def caller_of(scope: Scope) -> Caller:
@@ -143,7 +154,7 @@ def for_admins(method: str, path: str) -> bool:
     return path.startswith("/api/") and (method not in _READING or path.startswith(KEYS_PATH))
 
 
-def refuse_web_pages(headers: Headers) -> None:
+def refuse_web_pages(headers: Fields) -> None:
     """Let pass what programs of this machine send; a web page in its browser is a stranger.
 
     A page may send requests to any address (`Origin` and `Sec-Fetch-Site` tell of it), and its own name may be made

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway_async.errors import RequestTooLarge
+from gateway_server.fields import fields_of
 
 
 class BodyLimit:
@@ -29,13 +30,11 @@ class BodyLimit:
 
 def _announced(scope: Scope, most: int) -> int | None:
     """How long the body is, which the server sees to; None where its end is not known."""
-    length = None
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            length = int(value) if len(value) < 19 else most + 1
-        elif name == b"transfer-encoding":
-            return None
-    return length
+    fields = fields_of(scope)
+    length = fields.get(b"content-length", b"")
+    if not length.isdigit() or b"transfer-encoding" in fields:
+        return None
+    return int(length) if len(length) < 19 else most + 1
 
 
 def _bounded(receive: Receive, announced: int, most: int) -> Receive:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway_async.errors import GatewayError
 from gateway_server.dialects import dialect_of
+from gateway_server.fields import fields_of
 from gateway_server.middleware.access_log import AccessLines
 from gateway_server.mount import path_within
 from gateway_server.responses import send_error
@@ -67,8 +68,5 @@ class Envelope:
 
 def _id_of(scope: Scope) -> bytes:
     """The id that a request came with, or a new one."""
-    for name, value in scope["headers"]:
-        if name == HEADER and _ACCEPTABLE.fullmatch(value):
-            given: bytes = value
-            return given
-    return b"%016x" % getrandbits(64)
+    given = fields_of(scope).get(HEADER)
+    return given if given is not None and _ACCEPTABLE.fullmatch(given) else b"%016x" % getrandbits(64)

@@ -1,6 +1,7 @@
 """The short way to the endpoints that call a model."""
 
 from collections.abc import Awaitable, Iterable
+from functools import lru_cache
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -9,6 +10,9 @@ from gateway_server.api._endpoint import ModelEndpoint
 from gateway_server.mount import path_within
 
 _NAME = "{name}"
+
+_LONG = 200
+"""A path of so many characters is not remembered."""
 
 
 class ModelCalls:
@@ -34,23 +38,24 @@ class ModelCalls:
                 self._named[before, after] = route.endpoint
             else:
                 self._exact[route.path] = route.endpoint
+        self._known = lru_cache(maxsize=1024)(self._found)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # No coroutine of its own: it gives that of what it leads to.
         if scope["type"] == "http" and scope["method"] == "POST":
             path = path_within(scope)
-            endpoint = self._exact.get(path) or self._of_named_route(scope, path)
+            endpoint, name = (self._known if len(path) < _LONG else self._found)(path)
             if endpoint is not None:
                 scope["endpoint"] = endpoint
+                if name:
+                    scope["path_params"] = {"name": name}
                 return endpoint(scope, receive, send)
         return self.app(scope, receive, send)
 
-    def _of_named_route(self, scope: Scope, path: str) -> ModelEndpoint | None:
-        """The endpoint for a path with a route's name in it, `/gateway/NAME/invocations`."""
+    def _found(self, path: str) -> tuple[ModelEndpoint | None, str]:
+        """The endpoint for a path, and the route's name where that is a part of it, as in `/gateway/NAME/invocations`."""
+        if (endpoint := self._exact.get(path)) is not None:
+            return endpoint, ""
         begin, end = path.find("/", 1) + 1, path.rfind("/")
         name = path[begin:end]
-        endpoint = self._named.get((path[:begin], path[end:]))
-        if endpoint is None or not name or "/" in name:
-            return None
-        scope["path_params"] = {"name": name}
-        return endpoint
+        return (self._named.get((path[:begin], path[end:])), name) if name and "/" not in name else (None, "")

@@ -14,6 +14,7 @@ from gateway_server.deadline import HEADER as TIMEOUT
 from gateway_server.deadline import timeout_of
 from gateway_server.dialects import dialect_of
 from gateway_server.disconnect import LeaveWatches
+from gateway_server.fields import fields_of, with_field
 from gateway_server.mount import path_within
 from gateway_server.responses import CUT_SHORT, LEFT, send_error
 
@@ -87,10 +88,8 @@ class _Held:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self._messages: deque[Message] = deque()
-        self._short = any(
-            name == b"content-length" and value.isdigit() and len(value) < 8 and int(value) <= MOST_HELD
-            for name, value in scope["headers"]
-        )
+        length = fields_of(scope).get(b"content-length", b"")
+        self._short = length.isdigit() and len(length) < 8 and int(length) <= MOST_HELD
 
     async def __call__(self) -> Message:
         """The next message."""
@@ -108,8 +107,7 @@ class _Held:
 def _with_what_is_left(scope: Scope, deadline: float) -> Scope:
     """The request with so much of its caller's time as the waiting has left."""
     left = b"%.3f" % max(deadline - time.monotonic(), 0.001)
-    headers = [(name, left if name == TIMEOUT else value) for name, value in scope["headers"]]
-    return {**scope, "headers": headers}
+    return with_field(scope, TIMEOUT, left)
 
 
 def places_of(config: ConcurrencyConfig | None, before: Places | None = None) -> Places | None:
