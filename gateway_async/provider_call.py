@@ -224,8 +224,8 @@ class ProviderStream:
             try:
                 if self._size > MAX_ANSWER_BYTES:  # readers may gather what they read
                     raise UpstreamInvalid(f"the provider's stream is longer than {MAX_ANSWER_BYTES} bytes")
-                for chunk in self._reader.feed(data) if data else self._reader.end():
-                    batch.append(chunk)
+                # Those before one that fails stay in it.
+                batch += self._reader.feed(data) if data else self._reader.end()
             except GatewayError as failed:
                 hide(self._keys, failed)
                 if not batch:

@@ -29,7 +29,7 @@ class UpstreamStream(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    async def read(self, *, first: bool = False) -> bytes:
+    def read(self, *, first: bool = False) -> Awaitable[bytes]:
         """The next bytes, as many as there are; none at the end.
 
         Args:
@@ -246,10 +246,10 @@ class DirectStream:
         self._timeouts = timeouts
         self._begun = False
 
-    async def read(self, *, first: bool = False) -> bytes:
+    def read(self, *, first: bool = False) -> Awaitable[bytes]:
         """The next bytes, as many as there are; see `UpstreamStream.read`."""
         if (response := self._response) is None:
-            return b""
+            return _nothing()
         if self._begun and not first:
             seconds = wait = self._timeouts.idle
         else:
@@ -260,7 +260,7 @@ class DirectStream:
             if left <= 0:  # what is there already could be read for ever
                 raise out_of_time(self._request)
             seconds = left
-        return await self._read(response, seconds, wait)
+        return self._read(response, seconds, wait)
 
     async def read_all(self) -> UpstreamResponse:
         """The rest, as a whole answer; for as long as an answer that is not streamed may take."""
@@ -294,6 +294,10 @@ class DirectStream:
             raise failure(self._request, problem, self._timeouts.connect, wait) from problem
         self._begun = True
         return data
+
+
+async def _nothing() -> bytes:
+    return b""
 
 
 def seconds_left(timeouts: TimeoutsConfig, deadline: float | None) -> float:

@@ -1,6 +1,7 @@
 """A connection, and the answer that is on it now."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Protocol, Self, cast
 
@@ -70,7 +71,7 @@ class Response(asyncio.Protocol):
         self._values: list[bytes] = []
         self._pieces: list[bytes] = []
         self._size = self._bodiless_bytes = 0
-        self._stream = stream
+        self._stream, self._most = stream, math.inf if stream else self._max_bytes
         self._begun = self._complete = self._keep = self._paused = self._lingering = False
 
     # What the loop calls.
@@ -82,16 +83,27 @@ class Response(asyncio.Protocol):
         if self._complete:  # nobody asked: what else this connection would say can't be trusted
             self._fail(ProtocolError("data without a request"))
             return
-        self._bodiless_bytes += len(data)
+        size = self._size
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             reason = problem.__context__ if isinstance(problem.__context__, ProtocolError) else None
             self._fail(reason or ProtocolError(f"not HTTP: {problem}"))
             return
-        if self._bodiless_bytes > MAX_HEADER_BYTES:
-            # A header that has not ended, endless trailers, the extensions of a chunk: the parser would hold them all.
-            self._fail(ProtocolError(f"more than {MAX_HEADER_BYTES} bytes without a body among them"))
+        if self._size == size:
+            self._bodiless_bytes += len(data)
+            if self._bodiless_bytes > MAX_HEADER_BYTES:
+                # A header that has not ended, endless trailers, the extensions of a chunk: the parser would hold them all.
+                self._fail(ProtocolError(f"more than {MAX_HEADER_BYTES} bytes without a body among them"))
+            return
+        self._bodiless_bytes = 0
+        if self._lingering:
+            self._pieces.clear()
+        elif self._stream:
+            if self._size > HIGH_WATER and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
@@ -140,17 +152,9 @@ class Response(asyncio.Protocol):
             self.deadline = self.until
 
     def on_body(self, body: bytes) -> None:
-        self._bodiless_bytes = 0
-        if self._lingering:
-            return
         self._pieces.append(body)
         self._size += len(body)
-        if self._stream:
-            if self._size > HIGH_WATER and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
-            self._wake()
-        elif self._size > self._max_bytes:
+        if self._size > self._most:
             raise ProtocolError(f"an answer of more than {self._max_bytes} bytes")
 
     def on_message_complete(self) -> None:

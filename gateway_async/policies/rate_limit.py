@@ -137,9 +137,10 @@ class _Limited:
         for at, level in enumerate(levels):
             if level.refused:
                 raise self._refusal(levels)
-            near = levels[nearest]
-            if level.remaining * near.window.most < near.remaining * level.window.most:
-                nearest = at
+            if at:
+                near = levels[nearest]
+                if level.remaining * near.window.most < near.remaining * level.window.most:
+                    nearest = at
         return _headers(self._rules[nearest], levels[nearest])
 
     def _refusal(self, levels: Sequence[Level]) -> RateLimited:

@@ -1,5 +1,6 @@
 """What streams use, in tokens: asked for whatever the caller asked, or estimated where nobody says."""
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
@@ -91,7 +92,7 @@ class MeteredStream:
         self._last_told = b""
         self._chunks = 0
         self._texts = 0
-        self._frame: int | None = None
+        self._frame = math.inf
 
     def __aiter__(self) -> Self:
         return self
@@ -105,17 +106,34 @@ class MeteredStream:
                 raise
             for chunk in batch:
                 if TOLD in chunk:
-                    self._last_told = chunk
-                    if self._hides and _only_usage(chunk):
-                        batch = [other for other in batch if other is not chunk]
-                        continue
-                self._chunks += 1
-                size = len(chunk)
-                if self._frame is None or size < self._frame:
-                    self._frame = size - text_size(orjson.loads(chunk))
-                self._texts += size - self._frame
+                    batch = self._learned(batch)
+                    break
             if batch:
+                self._count(batch)
                 return batch
+
+    def _learned(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+        """The batch as its caller gets it, one of whose chunks tells the usage."""
+        kept = []
+        for chunk in batch:
+            if TOLD in chunk:
+                self._last_told = chunk
+                if self._hides and _only_usage(chunk):
+                    continue
+            kept.append(chunk)
+        return kept
+
+    def _count(self, batch: Sequence[bytes]) -> None:
+        """Count chunks, and their texts: what is in them beside what the smallest chunk before had around its text."""
+        sizes = [*map(len, batch)]
+        self._chunks += len(sizes)
+        if min(sizes) >= self._frame:
+            self._texts += sum(sizes) - len(sizes) * int(self._frame)
+            return
+        for size, chunk in zip(sizes, batch, strict=True):
+            if size < self._frame:
+                self._frame = size - text_size(orjson.loads(chunk))
+            self._texts += size - int(self._frame)
 
     async def aclose(self) -> None:
         """Stop, and say what was used so far."""

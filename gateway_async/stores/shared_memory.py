@@ -97,8 +97,8 @@ class SharedMemoryCounters:
         """Take units, and give the lock back."""
         try:
             now = self._clock()
-            if len(calls) == 1 and not tokens:
-                window = calls[0]
+            if not tokens and len(calls) == 1:
+                (window,) = calls
                 record = self._read(window, now)
                 if taken := record.used < window.most:
                     self._count(record, 1)

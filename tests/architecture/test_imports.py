@@ -33,7 +33,7 @@ MAY_IMPORT: Mapping[str, str] = {
     "config": "base_models limit_config model_config provider_config provider_names server_config traffic_config",
     "zero_config": "provider_table",
     "config_file": "base_models config errors plugins provider_names zero_config",
-    "validation": "config errors schemas",
+    "validation": "base_models config errors schemas",
     "credentials": "errors provider_config",
     # What is kept.
     "stores": "base_models errors",

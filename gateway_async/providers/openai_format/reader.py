@@ -41,11 +41,13 @@ class ChatReader(EventReader):
         self._likeness = Likeness()
 
     def feed(self, data: bytes) -> Iterable[bytes]:
-        """The chunks that these bytes complete; one that is like an earlier one goes on as it is."""
+        """The chunks that these bytes complete; those that are like an earlier one go on as they are."""
         if not self.done and data.startswith(b"data: ") and data.endswith(b"\n\n") and self.between_events:
-            chunk = data[6:-2]
-            if self._likeness.holds(chunk):  # then there is no line end in it: it is one event, as most are
-                return (chunk,)
+            chunks = data[6:-2].split(b"\n\ndata: ")
+            if all(
+                map(self._likeness.holds, chunks)
+            ):  # then no line end is in them: each is one event, as most are
+                return chunks
         return self._feed(data)
 
     def _feed(self, data: bytes) -> Iterable[bytes]:
