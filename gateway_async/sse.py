@@ -64,26 +64,25 @@ class Pieces:
 class Decoder:
     """Reads events out of bytes as they come.
 
+    Attributes:
+        between_events: All bytes so far were whole events.
+
     Raises:
         ValueError: An event grows beyond `MAX_EVENT_BYTES`.
     """
 
-    __slots__ = ("_held", "_pieces", "_started")
+    __slots__ = ("_held", "_pieces", "_started", "between_events")
 
     def __init__(self) -> None:
         self._pieces = Pieces()
         self._held = b""
         """What can't be understood yet: half of a line end, or of the mark at the beginning."""
 
-        self._started = False
-
-    @property
-    def between_events(self) -> bool:
-        """All bytes so far were whole events."""
-        return self._started and not self._held and not self._pieces
+        self._started = self.between_events = False
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
+        self.between_events = False
         if self._held:
             data, self._held = self._held + data, b""
         if not self._started:
@@ -104,6 +103,7 @@ class Decoder:
             data = self._pieces.take(data)
         *blocks, rest = data.split(b"\n\n")
         self._pieces.add(rest)
+        self.between_events = not (rest or self._held)
         return [event for block in blocks if block and (event := _event(block)) is not None]
 
     def close(self) -> list[Event]:

@@ -87,8 +87,11 @@ class Response(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._bodiless_bytes += len(data)
             reason = problem.__context__ if isinstance(problem.__context__, ProtocolError) else None
             self._fail(reason or ProtocolError(f"not HTTP: {problem}"))
+            return
+        if self._complete:
             return
         if self._size == size:
             self._bodiless_bytes += len(data)
@@ -124,9 +127,8 @@ class Response(asyncio.Protocol):
             raise ProtocolError("data behind the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (
-            not self._begun
-        ):  # else a trailer: nobody reads them, and they must not change what the headers said
+        # A trailer is passed over: nobody reads them, and they must not change what the headers said.
+        if not self._begun:
             self._names.append(name)
             self._values.append(value)
 

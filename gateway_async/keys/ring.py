@@ -110,13 +110,14 @@ class KeyRing:
         Raises:
             Unauthenticated: It has expired, or was revoked or replaced.
         """
-        if (key := self._own.get(digest)) is not None:
-            return key  # which never ends
-        found = self._known.get(digest)
-        if found is None or found.at != self._revision():
-            return None
-        self._known.move_to_end(digest)
-        return found.key.check(digest, self._clock())
+        key = self._own.get(digest)
+        if key is None:
+            found = self._known.get(digest)
+            if found is None or found.at != self._revision():
+                return None
+            self._known.move_to_end(digest)
+            key = found.key
+        return key.check(digest, self._clock())
 
     async def find(self, key: bytes) -> Key | None:
         """What is known of a key; None if it is nobody's.

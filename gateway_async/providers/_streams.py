@@ -66,11 +66,6 @@ class EventReader:
             if not self.done:
                 yield from self.event(event)
 
-    @property
-    def between_events(self) -> bool:
-        """All bytes so far were whole server-sent events."""
-        return isinstance(self._decoder, Decoder) and self._decoder.between_events
-
     def events(self, data: bytes) -> Sequence[Event]:
         """The events that these bytes complete.
 

@@ -20,19 +20,6 @@ _MAGIC = 16
 """Bytes at the beginning that say what the file is."""
 
 
-_process = os.getpid()
-"""This process, known without asking the kernel each time."""
-
-
-def _forked() -> None:
-    global _process
-    _process = os.getpid()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-
 class SharedFile:
     """A file of a fixed size, mapped into memory, which every process sees change at once.
 
@@ -53,7 +40,7 @@ class SharedFile:
         self._path = path if sys.platform != "win32" else None
         self._size = size
         self._kind = kind.ljust(_MAGIC, b"\0")
-        self._process = _process
+        self._process = os.getpid()
         self._descriptor = -1
         if self._path is None:
             self.memory = _own_memory(size)
@@ -75,7 +62,7 @@ class SharedFile:
         """Whether the file is now this object's alone, until `unlock`. Who is killed lets go of it."""
         if self._path is None:
             return True
-        if self._process != _process:
+        if self._process != os.getpid():  # which a library may have forked without Python's knowledge
             self._reopen(self._path)
         try:
             flock(self._descriptor, LOCK_EX | LOCK_NB)
@@ -123,7 +110,7 @@ class SharedFile:
         """A process that was forked has its parent's descriptor, by which the lock would not keep the two apart."""
         self._close_descriptor()
         self._descriptor = _open(path)
-        self._process = _process
+        self._process = os.getpid()
 
     def _close_descriptor(self) -> None:
         if self._descriptor >= 0:

@@ -118,11 +118,9 @@ class SharedMemoryCounters:
 
     async def add(self, windows: Sequence[Window], amount: int) -> None:
         """Count units that were used, though they may be more than were left."""
-        if not self._open:
-            self._hold()
-        if not self._file.try_lock():
+        if not self.add_now(windows, amount):
             await self._wait()
-        self._add(windows, amount)
+            self._add(windows, amount)
 
     def add_now(self, windows: Sequence[Window], amount: int) -> bool:
         """Count units as `add` does, unless another process has the lock. Whether they were counted."""

@@ -17,7 +17,6 @@ from starlette.types import Scope
 from uvicorn.server import ServerState
 
 from gateway_server.exchange import Exchange
-from gateway_server.fields import fields_of
 
 if TYPE_CHECKING:
     from gateway_server.slow import TimedConfig
@@ -184,9 +183,8 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (
-            self.reading is not None
-        ):  # else behind a body: those before it were judged, and these must not pass for them
+        # One behind a body is passed over: those before it were judged, and it must not pass for one of them.
+        if self.reading is not None:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -201,7 +199,7 @@ class Connection(asyncio.Protocol):
         scope["method"] = parser.get_method().decode("ascii")
         self._offered = parser.should_upgrade()
         keeps = parser.should_keep_alive() and not self._draining and not self._offered
-        awaits_word = fields_of(scope).get(b"expect", b"").lower() == b"100-continue"
+        awaits_word = dict(self._headers).get(b"expect", b"").lower() == b"100-continue"
         if (version := parser.get_http_version()) != "1.1":
             scope["http_version"] = version
             keeps = awaits_word = False

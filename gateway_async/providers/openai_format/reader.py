@@ -17,7 +17,7 @@ from gateway_async.providers.openai_format.shape import (
     complete,
     dumped,
 )
-from gateway_async.sse import Event
+from gateway_async.sse import Decoder, Event
 
 
 class ChatReader(EventReader):
@@ -33,7 +33,8 @@ class ChatReader(EventReader):
     """What a choice gets that has it not: what Azure's asynchronous filter reports has no delta."""
 
     def __init__(self, provider: str, model: str) -> None:
-        super().__init__(provider)
+        self._events = Decoder()
+        super().__init__(provider, self._events)
         self._frame = {"id": new_id("chatcmpl"), "object": self.kind, "created": now(), "model": model}
         self._begun: set[int] = set()
         self._finished: set[int] = set()
@@ -42,11 +43,11 @@ class ChatReader(EventReader):
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """The chunks that these bytes complete; those that are like an earlier one go on as they are."""
-        if not self.done and data.startswith(b"data: ") and data.endswith(b"\n\n") and self.between_events:
+        whole = self._events.between_events and data.startswith(b"data: ") and data.endswith(b"\n\n")
+        if whole and not self.done:
             chunks = data[6:-2].split(b"\n\ndata: ")
-            if all(
-                map(self._likeness.holds, chunks)
-            ):  # then no line end is in them: each is one event, as most are
+            # Then no line end is in them: each is one event, as most are.
+            if all(map(self._likeness.holds, chunks)):
                 return chunks
         return self._feed(data)
 

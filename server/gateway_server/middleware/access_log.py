@@ -36,8 +36,7 @@ class AccessLines:
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
-        self._late = 0.0
-        """When a flush that was to come has not, because its loop has ended."""
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, scope: Scope, status: int, seconds: float) -> None:
         """Have a line written soon: who asked for what, the status, how long it took, the request's id, tokens.
@@ -45,10 +44,10 @@ class AccessLines:
         The tokens of the prompt and of the answer, if they are known; behind a ~ where they are an estimate. Nothing
         of a body or a header. Status 0 is that of a caller who left before there was an answer.
         """
-        client, now = scope.get("client"), time.time()
+        client = scope.get("client")
         self._entries.append(
             _Entry(
-                now,
+                time.time(),
                 client[0] if client else "-",
                 scope["method"],
                 scope["path"],
@@ -58,13 +57,14 @@ class AccessLines:
                 scope.get("tokens"),
             )
         )
-        if now >= self._late:
-            self._late = now + 10 * FLUSH_SECONDS
-            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write what waits: one record, a line for each request."""
-        self._late = 0.0
+        self._loop = None
         entries, self._entries = self._entries, []
         if entries:
             _log.info("\n".join(map(_line, entries)))

@@ -12,7 +12,7 @@ from gateway_async.call import Caller
 from gateway_async.errors import GatewayError, PermissionDenied, Unauthenticated
 from gateway_async.keys.key import SENT_AS, Key, digest_of, is_ours, presented, require_admin
 from gateway_async.keys.ring import KeyRing
-from gateway_server.dialects import Dialect, dialect_of
+from gateway_server.dialects import dialect_of
 from gateway_server.fields import Fields, fields_of
 from gateway_server.mount import path_within
 from gateway_server.responses import send_error
@@ -69,9 +69,8 @@ class Auth:
         # No coroutine of its own for who comes with a key that is known: it gives that of what is behind.
         if scope["type"] != "http" or (path := path_within(scope)) in OPEN_PATHS:
             return self.app(scope, receive, send)
-        needs_admin = for_admins(scope["method"], path)
         found = presented(fields_of(scope))
-        if found is not None and not needs_admin:
+        if found is not None and not for_admins(scope["method"], path):
             try:
                 key = self._ring.known(digest_of(found[0]))
             except GatewayError:
@@ -79,28 +78,22 @@ class Auth:
             if key is not None:
                 scope["caller"] = _caller(scope, key)
                 return self.app(scope, receive, send)
-        return self._judge(scope, receive, send, found, dialect_of(path), needs_admin)
+        return self._judge(scope, receive, send)
 
-    async def _judge(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        found: tuple[bytes, str] | None,
-        dialect: Dialect,
-        needs_admin: bool,
-    ) -> None:
+    async def _judge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let in who may come in; tell the others why they may not."""
+        path, fields = path_within(scope), fields_of(scope)
+        found, needs_admin = presented(fields), for_admins(scope["method"], path)
         try:
             key = None if found is None else await self._ring.find(found[0])
             scope["caller"] = caller = _caller(scope, key)
             if needs_admin and (found is None or key is not None):
                 require_admin(caller)
-            if key is None and (needs_admin or await self._closed(fields_of(scope))):
+            if key is None and (needs_admin or await self._closed(fields)):
                 raise _wants_a_key(found)
         except GatewayError as error:
             self._refused(scope, error)
-            await send_error(send, error, dialect)
+            await send_error(send, error, dialect_of(path))
             return
         await self.app(scope, receive, send)
 
