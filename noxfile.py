@@ -85,7 +85,7 @@ def tests(session: nox.Session) -> None:
     if os.environ.get("CI"):
         # Its machines are shared: what fails once more when it is tried again is broken; what passes then is listed.
         # Most tests wait for something: two at a time take half as long.
-        arguments += ["--reruns", "1", "-rfER", "--numprocesses", "2", "--dist", "loadfile"]
+        arguments += ["--reruns", "1", "-rfER", "--numprocesses", "3", "--dist", "loadfile"]
     session.run("pytest", *arguments, env=env)
 
 
