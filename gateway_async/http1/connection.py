@@ -301,16 +301,10 @@ def _by_name(names: Sequence[bytes], values: Sequence[bytes]) -> dict[str, str]:
     Raises:
         ProtocolError: They are too many.
     """
-    if not names:
-        return {}
-    # All at once: a provider sends twenty or more. No name and no value has a line end in it.
-    name_text, value_text = b"\n".join(names), b"\n".join(values)
-    if len(name_text) + len(value_text) + 30 * len(names) > MAX_HEADER_BYTES:
+    if sum(map(len, names)) + sum(map(len, values)) + 32 * len(names) > MAX_HEADER_BYTES:
         raise ProtocolError(f"headers of more than {MAX_HEADER_BYTES} bytes")
-    keys, texts = name_text.decode("latin-1").lower().split("\n"), value_text.decode("latin-1").split("\n")
-    headers = dict(zip(keys, texts, strict=True))
-    if len(headers) < len(keys):
-        headers.clear()
-        for key, text in zip(keys, texts, strict=True):
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    headers: dict[str, str] = {}
+    for name, value in zip(names, values, strict=True):
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers

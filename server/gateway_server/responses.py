@@ -1,8 +1,7 @@
 """What goes out: JSON bytes, event streams, errors."""
 
 import math
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping
 
 import orjson
 from starlette.responses import Response
@@ -27,12 +26,12 @@ LEFT = GatewayError("the caller left before the answer", status=499, error_code=
 """For nobody to read; but a host's own middleware may want an answer to every request."""
 
 
-def raw(headers: Sequence[tuple[str, str]]) -> RawHeaders:
+def raw(headers: Iterable[tuple[str, str]]) -> RawHeaders:
     """Headers as ASGI wants them; what no header can carry (a model's name may be anything) becomes a question mark."""
-    text = "".join(chain.from_iterable(headers))
-    if text.isascii() and text.isprintable():
-        return [(name.encode(), value.encode()) for name, value in headers]
-    return [(name.encode(), _carried(value)) for name, value in headers]
+    return [
+        (name.encode(), value.encode() if value.isascii() and value.isprintable() else _carried(value))
+        for name, value in headers
+    ]
 
 
 def _carried(value: str) -> bytes:
