@@ -84,8 +84,8 @@ def tests(session: nox.Session) -> None:
         env["MLFLOW_PEER_PYTHON"] = peer_python(session, MLFLOW, MLFLOW_PACKAGE)
     if os.environ.get("CI"):
         # Its machines are shared: what fails once more when it is tried again is broken; what passes then is listed.
-        # Most tests wait for something: two at a time take half as long.
-        arguments += ["--reruns", "1", "-rfER", "--numprocesses", "3", "--dist", "loadfile"]
+        # Most tests wait for something: several at a time take half as long.
+        arguments += ["--reruns", "1", "-rfER", "--numprocesses", "4", "--dist", "loadfile"]
     session.run("pytest", *arguments, env=env)
 
 

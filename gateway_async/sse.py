@@ -64,25 +64,24 @@ class Pieces:
 class Decoder:
     """Reads events out of bytes as they come.
 
-    Attributes:
-        between_events: All bytes so far were whole events.
-
     Raises:
         ValueError: An event grows beyond `MAX_EVENT_BYTES`.
     """
 
-    __slots__ = ("_held", "_pieces", "_started", "between_events")
+    __slots__ = ("_between", "_held", "_pieces", "_started")
 
     def __init__(self) -> None:
         self._pieces = Pieces()
         self._held = b""
         """What can't be understood yet: half of a line end, or of the mark at the beginning."""
 
-        self._started = self.between_events = False
+        self._started = False
+        self._between = True
+        """All bytes so far were whole events."""
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
-        self.between_events = False
+        self._between = False
         if self._held:
             data, self._held = self._held + data, b""
         if not self._started:
@@ -103,8 +102,18 @@ class Decoder:
             data = self._pieces.take(data)
         *blocks, rest = data.split(b"\n\n")
         self._pieces.add(rest)
-        self.between_events = not (rest or self._held)
+        self._between = not (rest or self._held)
         return [event for block in blocks if block and (event := _event(block)) is not None]
+
+    def plain(self, data: bytes) -> list[bytes] | None:
+        """What `feed` finds, where these bytes are whole events of a line of data each, as they mostly are; else None."""
+        if not (self._between and data.startswith(b"data: ") and data.endswith(b"\n\n")):
+            return None
+        found = data[6:-2].split(b"\n\ndata: ")
+        if b"\r" in data or data.count(b"\n") != 2 * len(found):
+            return None
+        self._started = True
+        return found
 
     def close(self) -> list[Event]:
         """The event that the end of the stream leaves without its blank line, if there is one."""

@@ -1,7 +1,7 @@
 """What streams use, in tokens: asked for whatever the caller asked, or estimated where nobody says."""
 
-import math
 import re
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
@@ -92,7 +92,8 @@ class MeteredStream:
         self._last_told = b""
         self._chunks = 0
         self._texts = 0
-        self._frame = math.inf
+        self._frame = sys.maxsize
+        """What the smallest chunk so far has beside its text, and all that came later have too."""
 
     def __aiter__(self) -> Self:
         return self
@@ -104,36 +105,27 @@ class MeteredStream:
             except BaseException:
                 self._end()
                 raise
-            for chunk in batch:
-                if TOLD in chunk:
-                    batch = self._learned(batch)
-                    break
-            if batch:
-                self._count(batch)
+            if batch := self._noted(batch):
                 return batch
 
-    def _learned(self, batch: Sequence[bytes]) -> Sequence[bytes]:
-        """The batch as its caller gets it, one of whose chunks tells the usage."""
-        kept = []
+    def _noted(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+        """The batch as its caller gets it; its chunks are counted, and how much text they hold."""
+        frame, texts, hidden = self._frame, self._texts, None
         for chunk in batch:
             if TOLD in chunk:
                 self._last_told = chunk
                 if self._hides and _only_usage(chunk):
+                    hidden = chunk
                     continue
-            kept.append(chunk)
-        return kept
-
-    def _count(self, batch: Sequence[bytes]) -> None:
-        """Count chunks, and their texts: what is in them beside what the smallest chunk before had around its text."""
-        sizes = [*map(len, batch)]
-        self._chunks += len(sizes)
-        if min(sizes) >= self._frame:
-            self._texts += sum(sizes) - len(sizes) * int(self._frame)
-            return
-        for size, chunk in zip(sizes, batch, strict=True):
-            if size < self._frame:
-                self._frame = size - text_size(orjson.loads(chunk))
-            self._texts += size - int(self._frame)
+            size = len(chunk)
+            if size < frame:
+                frame = size - text_size(orjson.loads(chunk))
+            texts += size - frame
+        self._frame, self._texts = frame, texts
+        if hidden is not None:
+            batch = [chunk for chunk in batch if chunk is not hidden]
+        self._chunks += len(batch)
+        return batch
 
     async def aclose(self) -> None:
         """Stop, and say what was used so far."""

@@ -11,10 +11,35 @@ BOM = b"\xef\xbb\xbf"
 
 
 def read(*pieces: bytes) -> list[Event]:
-    """Every event that the pieces hold."""
+    """Every event that the pieces hold; the same where the short way is taken as far as it goes."""
+    decoder, quick = Decoder(), Decoder()
+    events, same = list[Event](), list[Event]()
+    for piece in pieces:
+        events += decoder.feed(piece)
+        plain = quick.plain(piece)
+        same += quick.feed(piece) if plain is None else [Event("", data) for data in plain]
+    events += decoder.close()
+    assert same + quick.close() == events
+    return events
+
+
+def test_whole_events_of_a_line_each_go_the_short_way() -> None:
+    """Where nothing else came before, or stands between them."""
     decoder = Decoder()
-    events = [event for piece in pieces for event in decoder.feed(piece)]
-    return events + decoder.close()
+    assert decoder.plain(b"data: 1\n\n") == [b"1"]
+    assert decoder.plain(b"data: 2\n\ndata: 3\n\n") == [b"2", b"3"]
+    for other in (
+        b"",
+        b"data: 4",
+        b"event: a\ndata: 4\n\n",
+        b": 4\n\n",
+        b"data: 4\n\n: 5\n\n",
+        b"data: 4\r\n\n\n",
+    ):
+        assert decoder.plain(other) is None
+
+    decoder.feed(b"data: 4")
+    assert decoder.plain(b"data: 5\n\n") is None
 
 
 def by_the_book(content: bytes) -> list[Event]:

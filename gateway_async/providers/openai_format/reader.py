@@ -43,23 +43,28 @@ class ChatReader(EventReader):
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """The chunks that these bytes complete; those that are like an earlier one go on as they are."""
-        whole = self._events.between_events and data.startswith(b"data: ") and data.endswith(b"\n\n")
-        if whole and not self.done:
-            chunks = data[6:-2].split(b"\n\ndata: ")
-            # Then no line end is in them: each is one event, as most are.
-            if all(map(self._likeness.holds, chunks)):
-                return chunks
-        return self._feed(data)
+        if (chunks := self._events.plain(data)) is None:
+            return self._feed(data)
+        if len(chunks) == 1 and not self.done and self._likeness.holds(chunks[0]):
+            return chunks
+        return self._pass(chunks)
 
-    def _feed(self, data: bytes) -> Iterable[bytes]:
+    def _pass(self, chunks: Iterable[bytes]) -> Iterable[bytes]:
         holds = self._likeness.holds
-        for name, chunk in self.events(data):
+        for chunk in chunks:
             if self.done:
                 return
-            if not name and holds(chunk):
+            if holds(chunk):
                 yield chunk
             else:
-                yield from self.event(Event(name, chunk))
+                yield from self.event(Event("", chunk))
+
+    def _feed(self, data: bytes) -> Iterable[bytes]:
+        for event in self.events(data):
+            if not event.name:
+                yield from self._pass([event.data])
+            elif not self.done:
+                yield from self.event(event)
 
     def event(self, event: Event) -> Iterable[bytes]:
         """The event's own bytes, if it is a chunk in the standard shape."""
