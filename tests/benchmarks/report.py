@@ -69,6 +69,7 @@ TABLES = (
         (
             Column("at once: CPU ms", "stream_cpu_ms"),
             Column("µs a chunk", "chunk_us"),
+            Column("beside the request", "more_chunk_us"),
             Column("10 ms apart: CPU ms", "paced_cpu_ms"),
             Column("µs a chunk", "paced_chunk_us"),
         ),
