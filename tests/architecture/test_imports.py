@@ -87,7 +87,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "google": {"gateway_async.credentials.google"},
     "httptools": {"gateway_async.http1.connection", "gateway_server.connection"},
     "httpx": {"gateway_async.transport"},
-    "limits": {"gateway_async.limit_config", "gateway_async.stores.redis_pipeline"},
+    "limits": {"gateway_async.stores.redis_pipeline"},
     "platformdirs": {"gateway_async.stores.places"},
     "redis": {"gateway_async.stores.redis", "gateway_async.stores.redis_pipeline"},
     "rich": {f"gateway_server.cli.{name}" for name in ("main", "keys", "routes", "console")},

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import limits
 import pytest
 from pydantic import ValidationError
 
@@ -24,6 +25,7 @@ from gateway_async.config import (
 )
 from gateway_async.config_file import Document, load_config
 from gateway_async.errors import ConfigError
+from gateway_async.limit_config import period_seconds
 from gateway_async.provider_config import PROVIDER_CONFIGS, WITHOUT_CONFIG
 from tests.config.conftest import Load, Write
 
@@ -217,6 +219,18 @@ def test_a_period_in_the_notation_of_limits_is_taken(period: str) -> None:
     limit = load_config(endpoint(limit={"calls": 0, "renewal_period": period, "key": "user"})).routes[0].limit
 
     assert limit == Limit(calls=0, renewal_period=period, key="user")
+
+
+@pytest.mark.parametrize("count", ["", "1", "2 ", "  30   ", "999999"])
+@pytest.mark.parametrize("unit", ["second", "minute", "hour", "day", "month", "year"])
+@pytest.mark.parametrize("written", ["{}", "{}s", "  {}  "])
+def test_a_period_is_as_long_as_for_limits(count: str, unit: str, written: str) -> None:
+    """Whose notation it is, and which counts in Redis."""
+    period = count + written.format(unit)
+
+    assert (
+        period_seconds(period) == period_seconds(period.upper()) == limits.parse(f"1/{period}").get_expiry()
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,23 +96,46 @@ async def test_what_an_older_gateway_kept_is_there(address: str, version: str) -
     await store.aclose()
 
 
-async def test_migrations_make_the_tables_that_the_code_knows(address: str) -> None:
-    """Columns, types, indexes: those of a new store are those of one that grew."""
-    async with database(address) as made:
-        await migrate.upgrade(made)
-        async with made.reading() as connection:
-            assert await connection.run_sync(migrate.version) == tables.HEAD == VERSIONS[-1]
-            different = await connection.run_sync(
-                lambda connection: compare_metadata(
-                    MigrationContext.configure(
-                        connection,
-                        opts={"version_table": tables.VERSION_TABLE, "compare_server_default": True},
-                    ),
-                    tables.metadata,
-                )
-            )
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_tables_that_grew_are_those_of_a_new_store(version: str, new_address: NewAddress) -> None:
+    """Columns, types, keys, indexes, defaults, rows; and they are those that the code knows."""
+    for kind in ("sqlite", "postgres"):
+        async with database(new_address(kind)) as new, database(new_address(kind)) as grown:
+            await migrate.upgrade(new)
+            await migrate.upgrade(grown, version)
+            await migrate.upgrade(grown)
 
-    assert different == []
+            for made in (new, grown):
+                async with made.reading() as connection:
+                    assert await connection.run_sync(migrate.version) == tables.HEAD == VERSIONS[-1]
+                    assert await connection.run_sync(_different) == []
+            assert await _described(new) == await _described(grown)
+
+
+def _different(connection: sa.Connection) -> list[object]:
+    """What Alembic would change."""
+    opts = {"version_table": tables.version.name, "compare_server_default": True}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=opts), tables.metadata))
+
+
+async def _described(made: Database) -> dict[str, object]:
+    """What the database knows of its tables, and what is in them."""
+
+    def describe(connection: sa.Connection) -> dict[str, object]:
+        here = sa.inspect(connection)
+        return {
+            table: (
+                [column | {"type": str(column["type"])} for column in here.get_columns(table)],
+                here.get_pk_constraint(table),
+                sorted(here.get_indexes(table), key=str),
+                here.get_unique_constraints(table),
+                connection.execute(sa.text(f"SELECT * FROM {table}")).mappings().all(),
+            )
+            for table in sorted(here.get_table_names())
+        }
+
+    async with made.reading() as connection:
+        return await connection.run_sync(describe)
 
 
 OPEN = """
@@ -173,11 +196,13 @@ async def test_opening_a_store_leaves_logging_alone(address: str) -> None:
     await store.aclose()
 
 
-async def test_who_opens_a_store_of_today_does_not_load_alembic(new_address: NewAddress) -> None:
-    """Every worker and command opens it; one of them migrated it, once."""
+@pytest.mark.parametrize("there", [True, False])
+async def test_who_opens_a_store_of_today_does_not_load_alembic(there: bool, new_address: NewAddress) -> None:
+    """Every worker and command opens it; nor does who makes it."""
     address = new_address("sqlite")
-    async with database(address) as made:
-        await migrate.upgrade(made)
+    if there:
+        async with database(address) as made:
+            await migrate.upgrade(made)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", f"{OPEN}\nassert 'alembic' not in sys.modules", address),
         cwd=ROOT,

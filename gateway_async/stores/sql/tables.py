@@ -8,8 +8,13 @@ import sqlalchemy as sa
 HEAD = "0005"
 """The migration that makes the tables as they are here."""
 
-VERSION_TABLE = "gateway_version"
-"""Where Alembic keeps how far it came."""
+version = sa.Table(
+    "gateway_version",
+    sa.MetaData(),  # Alembic does not count it among the tables that it makes
+    sa.Column("version_num", sa.String(32)),
+    sa.PrimaryKeyConstraint("version_num", name="gateway_version_pkc"),
+)
+"""Where Alembic keeps how far it came, as it makes it."""
 
 metadata = sa.MetaData()
 
