@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import httptools
 
@@ -50,7 +50,7 @@ class Response(asyncio.Protocol):
     def __init__(self, pool: Owner, origin: Origin, max_bytes: int) -> None:
         self._pool = pool
         self._max_bytes = max_bytes
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._problem: Exception | None = None
         self.origin = origin
@@ -110,6 +110,7 @@ class Response(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        self._parser = None  # which holds this connection, and what has come of its answer
         self._pool.forget(self)
         if not self._complete:
             framed = "content-length" in self.headers or "transfer-encoding" in self.headers

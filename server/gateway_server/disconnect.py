@@ -73,6 +73,7 @@ class LeaveWatch:
         self._watches.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # whose cancellation holds frames that hold this
         if not self.left:
             return False
         # Somebody else may have cancelled too (the server shutting down): that is theirs to see.

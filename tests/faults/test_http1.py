@@ -1,6 +1,7 @@
 """The HTTP/1.1 client against an upstream that does everything wrong, and some things right."""
 
 import asyncio
+import gc
 import math
 import socket
 import ssl
@@ -382,6 +383,33 @@ async def test_an_answer_that_breaks_off_is_an_error(
         with pytest.raises(OSError) as broken:  # noqa: PT011 - any of them
             await fetch(pool, server.url, stream=stream)
         assert not isinstance(broken.value, TimeoutError | ConnectFailed)
+
+
+@ways
+@pytest.mark.parametrize("then", ["close", "reset"])
+async def test_what_came_of_an_answer_that_broke_off_is_freed_at_once(
+    then: str, stream: bool, pool: Pool, upstream: Start
+) -> None:
+    """A collector that comes when it likes would let megabytes come together."""
+    server = await upstream(once(CUT_OFF["in the body"], then=then))
+
+    async def fail() -> None:
+        try:
+            await fetch(pool, server.url, stream=stream)
+        except OSError as problem:
+            problem.__traceback__ = None  # as its callers do, since it leads to the connection
+        else:
+            pytest.fail("half an answer was taken for a whole one")
+
+    gc.disable()
+    try:
+        await asyncio.create_task(fail())
+        await asyncio.sleep(0.1)  # asyncio's own transport lets go in its turn
+        assert not [
+            found for found in gc.get_objects() if isinstance(found, Response) and found._pool is pool
+        ]
+    finally:
+        gc.enable()
 
 
 @ways
