@@ -16,6 +16,9 @@ BEAT_SECONDS = 1.0
 TRIM_SECONDS = 10.0
 """A worker gives memory back this often: between what is in use, the C library keeps all that a rush has freed."""
 
+CUT_SECONDS = 1.0
+"""Calls that somebody in a hurry cuts short have so long to say so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tie:
@@ -66,6 +69,16 @@ class Worker(uvicorn.Server):
         for listener in listeners:
             await self._take_waiting(listener)
         await super().shutdown(sockets)
+        if self.force_exit:  # then uvicorn leaves calls and app to the end of the loop, which fails aloud
+            await self._cut_short(list(self.server_state.tasks))
+            await self.lifespan.shutdown()
+
+    async def _cut_short(self, calls: list[asyncio.Task[None]]) -> None:
+        """Cancel the calls under way, and give them a moment to tell their callers."""
+        for call in calls:
+            call.cancel()
+        if calls:
+            await asyncio.wait(calls, timeout=CUT_SECONDS)
 
     async def _take_waiting(self, listener: socket.socket) -> None:
         """Take the connections that wait, and close the socket."""

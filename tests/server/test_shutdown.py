@@ -161,19 +161,34 @@ def test_an_idle_gateway_ends_at_once(tmp_path: Path, upstream: MockUpstream, wo
         assert time.monotonic() - began < 25  # 30 s is what it waits for those who are being answered
 
 
-def test_a_second_ctrl_c_waits_no_longer(tmp_path: Path, upstream: MockUpstream) -> None:
-    """For people in a hurry."""
-    with gateway(tmp_path, upstream, "--drain-seconds", "60") as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_ctrl_c_waits_no_longer(tmp_path: Path, upstream: MockUpstream, workers: int) -> None:
+    """For people in a hurry: their callers are told, and nothing ends aloud."""
+    with gateway(tmp_path, upstream, "--drain-seconds", "60", workers=workers) as server:
         upstream.reply(Reply(before=HOLD))
         asked = Asked(server)
         upstream.request()
-        server.signal(signal.SIGINT)
+        by_terminal(server)
         wait_until(lambda: refused(server), 30, "new connections were still taken")
 
-        server.signal(signal.SIGINT)
+        by_terminal(server)
 
         assert server.wait() == 0
         assert asked.answer.status_code == 503
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_ctrl_c_that_comes_twice_at_once_ends_quietly(
+    tmp_path: Path, upstream: MockUpstream, workers: int
+) -> None:
+    """As from a shell and from what wraps the gateway in it."""
+    with gateway(tmp_path, upstream, workers=workers) as server:
+        by_terminal(server)
+        by_terminal(server)
+
+        assert server.wait() == 0
+        assert "Traceback" not in server.log
 
 
 def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
