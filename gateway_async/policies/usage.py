@@ -110,20 +110,21 @@ class MeteredStream:
 
     def _noted(self, batch: Sequence[bytes]) -> Sequence[bytes]:
         """The batch as its caller gets it; its chunks are counted, and how much text they hold."""
-        frame, texts, hidden = self._frame, self._texts, None
+        frame, texts = self._frame, self._texts
+        hidden: list[bytes] = []
         for chunk in batch:
             if TOLD in chunk:
                 self._last_told = chunk
                 if self._hides and _only_usage(chunk):
-                    hidden = chunk
+                    hidden.append(chunk)
                     continue
             size = len(chunk)
             if size < frame:
                 frame = size - text_size(orjson.loads(chunk))
             texts += size - frame
         self._frame, self._texts = frame, texts
-        if hidden is not None:
-            batch = [chunk for chunk in batch if chunk is not hidden]
+        if hidden:
+            batch = [chunk for chunk in batch if chunk not in hidden]
         self._chunks += len(batch)
         return batch
 

@@ -40,8 +40,8 @@ class Tie:
 class Worker(uvicorn.Server):
     """uvicorn's server.
 
-    At the end it takes the connections that wait in the kernel too, since nobody else will; and it ends when the
-    process that started it is gone.
+    While it serves, it gives memory that nobody uses back to the system. At the end it takes the connections that wait
+    in the kernel too, since nobody else will; and it ends when the process that started it is gone.
 
     Args:
         config: uvicorn's configuration.

@@ -113,6 +113,16 @@ async def test_a_stream_tells_what_it_used_whether_or_not_it_was_asked(asks: boo
     assert told.used == [Tokens(30, 12, 42)]
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 10])
+async def test_a_usage_that_is_told_twice_is_hidden_twice(at_once: int) -> None:
+    """Some tell it as they go; the last counts."""
+    early = {**LAST, "usage": {**USAGE, "completion_tokens": 5, "total_tokens": 35}}
+    told = Told(with_usage(Provider(Batches([word("Hello"), early, LAST], at_once))))
+
+    assert await told.stream() == [word("Hello")]
+    assert told.used == [Tokens(30, 12, 42)]
+
+
 async def test_the_caller_s_own_options_go_with_ours() -> None:
     """And the call has its own data again, for whoever looks at it later."""
     provider = Provider(Batches([LAST]))

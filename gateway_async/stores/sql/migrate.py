@@ -9,13 +9,12 @@ import sqlalchemy as sa
 from gateway_async.errors import ConfigError
 from gateway_async.stores.sql import tables
 from gateway_async.stores.sql.database import Database
-from gateway_async.stores.sql.tables import HEAD
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 
-async def upgrade(database: Database, to: str = HEAD) -> None:
+async def upgrade(database: Database, to: str = tables.HEAD) -> None:
     """Make the tables where there are none; else run the migrations that are missing, all or none.
 
     Of many who do so at once, one does.
@@ -47,7 +46,7 @@ def _run(connection: sa.Connection, to: str, name: str) -> None:
     here = version(connection)
     if here == to:
         return
-    if here is None and to == HEAD:
+    if here is None and to == tables.HEAD:
         _make(connection)
     else:
         _migrate(connection, here, to, name)
@@ -57,7 +56,7 @@ def _make(connection: sa.Connection) -> None:
     tables.metadata.create_all(connection, checkfirst=False)
     connection.execute(tables.state.insert().values(id=1, revision=0))
     tables.version.create(connection)
-    connection.execute(tables.version.insert().values(version_num=HEAD))
+    connection.execute(tables.version.insert().values(version_num=tables.HEAD))
 
 
 def _migrate(connection: sa.Connection, here: str | None, to: str, name: str) -> None:
@@ -70,7 +69,7 @@ def _migrate(connection: sa.Connection, here: str | None, to: str, name: str) ->
     if here is not None and here not in {script.revision for script in scripts.walk_revisions()}:
         raise ConfigError(
             f"the store {name} was made by a newer gateway: its tables are of version {here}, and this gateway knows "
-            f"them up to {HEAD}; install the newer gateway, or name another store"
+            f"them up to {tables.HEAD}; install the newer gateway, or name another store"
         )
 
     def missing(*_: Any) -> Any:
