@@ -24,9 +24,6 @@ _ACCESS_LOG, _UNKEYED = "GATEWAY_ACCESS_LOG", "GATEWAY_UNKEYED"
 GARBAGE = 3000
 """Objects that the collector lets come together."""
 
-OLDER = 5
-"""The collector looks at those that were there the last time, with calls under way, every so many times."""
-
 BACKLOG = 4096
 """Connections that wait in the kernel until a worker takes them."""
 
@@ -175,5 +172,5 @@ def worker_app() -> GatewayApp:
     # hardly anything to it, so it may come less often; not much less, since a failed call leaves it its body.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE, OLDER, OLDER)
+    gc.set_threshold(GARBAGE)
     return app
